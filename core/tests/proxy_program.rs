@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use memcache_rs::internal::protocol::output::SlotId;
+use memcache_rs::internal::proxy::command::COMMANDS;
 use memcache_rs::internal::proxy::engine::{Client as Sender, Engine, Host};
 use memcache_rs::internal::proxy::hooks::Hooks;
 use memcache_rs::internal::proxy::links::Ask;
@@ -27,7 +28,8 @@ struct Local {
     is_wide: Arc<AtomicBool>,
     wake: Arc<std::sync::Mutex<Option<Wake>>>,
     refuses: bool,
-    is_lenient: bool,
+    /// Commands that it routes beside `mg`, if it is lenient.
+    lenient: Option<&'static [&'static str]>,
 }
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
@@ -46,9 +48,9 @@ impl Program for Local {
         *self.wake.lock().unwrap() = Some(seat.wake);
         let mut hooks = Hooks::default();
         assert!(hooks.common.add("mg"));
-        if self.is_lenient {
+        if let Some(words) = self.lenient {
             hooks.is_lenient = true;
-            assert!(["get", "gat", "set", "touch"].iter().all(|word| hooks.common.add(word)));
+            assert!(words.iter().all(|word| hooks.common.add(word)));
         }
         let is_wide = Arc::clone(&self.is_wide);
         Ok(AnyEngine::Other(Box::new(LocalEngine { hooks, is_wide, answers: Vec::new() })))
@@ -118,10 +120,14 @@ fn a_server_does_not_start_if_a_worker_refuses() {
     assert!(error.to_string().contains("refuses"), "{error}");
 }
 
+fn lenient(words: &'static [&'static str]) -> Server {
+    let program: Arc<dyn Program> = Arc::new(Local { lenient: Some(words), ..Local::default() });
+    start(ServerConfig { proxy: Some(program.into()), ..ServerConfig::default() })
+}
+
 #[test]
 fn a_lenient_program_gets_what_a_server_would_refuse() {
-    let program: Arc<dyn Program> = Arc::new(Local { is_lenient: true, ..Local::default() });
-    let server = start(ServerConfig { proxy: Some(program.into()), ..ServerConfig::default() });
+    let server = lenient(&["get", "gat", "set", "touch"]);
     let mut client = Client::new(&server);
     let bad = "CLIENT_ERROR parsing request\r\n";
     for line in ["set k", "set with wrong tokens here", "mg", "get", "gat 1", "touch k", "ms k x", "x"] {
@@ -147,4 +153,16 @@ fn a_lenient_program_gets_what_a_server_would_refuse() {
     let mut client = Client::new(&server);
     client.asks("nonsense\r\n", bad);
     assert_eq!(client.0.read(&mut [0]).unwrap(), 0, "it is disconnected");
+}
+
+/// Once a lenient program that routed all commands refused `version`.
+#[test]
+fn a_lenient_program_that_routes_all_commands_leaves_those_about_the_server() {
+    let words: Vec<&'static str> = COMMANDS.iter().map(|command| command.word).collect();
+    let server = lenient(words.leak());
+    let mut client = Client::new(&server);
+    client.asks("mg k\r\n", "CLIENT_ERROR routed EN\r\n");
+    client.send("version\r\n");
+    assert!(client.line().starts_with("VERSION "));
+    client.asks("verbosity 0\r\nmn\r\n", "OK\r\nMN\r\n");
 }

@@ -62,7 +62,7 @@ impl Session {
                 let routed = self.has_all_rights(env.context) && is_routed(env, command.word.as_bytes());
                 // Several keys would be one request.
                 let is_one = !command.is_get() || parsed.tokens == command.key() + 1;
-                (routed && is_one).then(|| match parsed.value.checked_sub(2) {
+                (command.key() > 0 && routed && is_one).then(|| match parsed.value.checked_sub(2) {
                     Some(length) => self.route_store(env, line, (length, false), line_len, out),
                     None => route(env, line, line_len, out),
                 })
