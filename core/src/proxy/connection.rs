@@ -22,7 +22,7 @@ use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
 use super::failure::Reason;
-use super::reply::{Meaning, Scan, scan};
+use super::reply::{Meaning, Scan, scan, unread};
 
 /// The request that a new connection begins with.
 const HELLO: &[u8] = b"version\r\n";
@@ -152,9 +152,9 @@ impl<T> Connection<T> {
         self.output.capacity() + self.input.capacity()
     }
 
-    /// Returns the part of a reply that has arrived, for the log.
+    /// Returns the input that was not understood, for the log.
     pub fn unread(&self) -> &[u8] {
-        &self.input
+        unread(&self.input)
     }
 
     /// Takes a request that `push` appends to the output, if a reply to it can come.
@@ -318,6 +318,12 @@ impl<T> Connection<T> {
         Ok(Some((name, length, meaning)))
     }
 
+    /// Keeps the input that was not used when [`Self::next_reply`] failed, for [`Self::unread`].
+    pub fn keep_unread(&mut self, mut input: Vec<u8>, used: usize) {
+        input.drain(..used.min(input.len()));
+        self.input = input;
+    }
+
     /// Takes back the input, without the replies that were used.
     pub fn keep_input(&mut self, mut input: Vec<u8>, used: usize, now: Instant) {
         // The reply to the hello is the whole input.
@@ -455,18 +461,49 @@ mod tests {
             let mut input = self.connection.take_input();
             input.extend_from_slice(bytes.as_bytes());
             let mut used = 0;
-            while let Some((name, length, meaning)) = self.connection.next_reply(&input[used..], self.now)? {
-                let reply = String::from_utf8_lossy(&input[used..used + length]).into_owned();
-                self.replies.push((name, reply, meaning));
-                used += length;
+            loop {
+                match self.connection.next_reply(&input[used..], self.now) {
+                    Ok(Some((name, length, meaning))) => {
+                        let reply = String::from_utf8_lossy(&input[used..used + length]).into_owned();
+                        self.replies.push((name, reply, meaning));
+                        used += length;
+                    }
+                    Ok(None) => {
+                        self.connection.keep_input(input, used, self.now);
+                        return Ok(());
+                    }
+                    Err(reason) => {
+                        self.connection.keep_unread(input, used);
+                        return Err(reason);
+                    }
+                }
             }
-            self.connection.keep_input(input, used, self.now);
-            Ok(())
         }
 
         fn later(&mut self, seconds: u64) -> Option<Reason> {
             self.now += Duration::from_secs(seconds);
             self.connection.expired(self.now)
+        }
+    }
+
+    #[test]
+    fn the_log_sees_the_input_that_was_not_understood() {
+        for (input, reason, unread) in [
+            ("VALUE k 0 2\r\nhi\r\nEN", Reason::Timeout, "EN"),
+            ("VALUE k 0 2\r\nhi", Reason::Timeout, ""),
+            ("VA 2 t1\r\nh", Reason::Timeout, ""),
+            ("VALUE k 0", Reason::Timeout, "VALUE k 0"),
+            ("END\r\ngarbage", Reason::TrailingData, "garbage"),
+            ("nonsense\r\n", Reason::Parsing, "nonsense\r\n"),
+        ] {
+            let mut bench = Bench::open();
+            assert_eq!(bench.submits(1), Ok(()));
+            bench.writes();
+            match bench.receives(input) {
+                Ok(()) => assert_eq!(bench.later(60), Some(reason), "{input}"),
+                Err(found) => assert_eq!(found, reason, "{input}"),
+            }
+            assert_eq!(String::from_utf8_lossy(bench.connection.unread()), unread, "{input}");
         }
     }
 

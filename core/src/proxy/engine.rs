@@ -117,7 +117,10 @@ pub fn receive<E: Engine>(
         }
     };
     if let Some(link) = host.links.get_mut(number) {
-        link.keep_input(input, used, host.now);
+        match ended {
+            Ok(()) => link.keep_input(input, used, host.now),
+            Err(_) => link.connection.keep_unread(input, used),
+        }
     }
     host.links.touch(number);
     ended

@@ -71,6 +71,21 @@ pub fn scan(input: &[u8], value_max: usize) -> Scan {
     Scan::Whole(length, meaning)
 }
 
+/// Returns what memcached's proxy has not read of a part of a reply: it takes a line with a value
+/// and the value out of its input at once.
+pub fn unread(input: &[u8]) -> &[u8] {
+    let Some(end) = memchr(b'\n', input) else { return input };
+    let mut tokens = input.get(..end).unwrap_or_default().split(|&byte| matches!(byte, b' ' | b'\r'));
+    let digits = match tokens.next() {
+        Some(b"VALUE") => tokens.nth(2),
+        Some(b"VA") => tokens.next(),
+        _ => return input,
+    };
+    let length = digits.and_then(|digits| str::from_utf8(digits).ok()?.parse::<usize>().ok());
+    let value_end = length.and_then(|length| length.checked_add(end + 3));
+    value_end.map_or(input, |value_end| input.get(value_end..).unwrap_or_default())
+}
+
 /// Handles a line with a value, whose length is `digits`, and `tail` behind it.
 fn value(input: &[u8], line: usize, digits: Option<&[u8]>, tail: &[u8], value_max: usize) -> Scan {
     let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_digit));
