@@ -63,6 +63,11 @@ impl Remote {
         self.connect(place, names, registry, token).map_err(|error| self.failed(Reason::Connecting, &error))
     }
 
+    /// Has the name of the host looked up early, because the backend does not answer.
+    pub(super) fn hurry(&self, names: &Names) {
+        self.name.iter().for_each(|name| names.hurry(name));
+    }
+
     /// Returns whether it has the name of a host.
     pub(super) fn has_name(&self) -> bool {
         self.name.is_some()

@@ -101,6 +101,8 @@ struct State {
     is_known: bool,
     /// Whether the last look-up failed.
     is_failing: bool,
+    /// The time of the last look-up.
+    last: Instant,
     /// The time of the next look-up.
     due: Instant,
 }
@@ -151,6 +153,7 @@ impl Name {
             Ok(Answer::Cluster(..)) => rules.elasticache,
             Ok(Answer::Dns(_, ttl)) => ttl.unwrap_or(UNKNOWN_TTL).clamp(rules.min, rules.max.max(rules.min)),
         };
+        state.last = now;
         // The rules bound it.
         state.due = now.checked_add(wait).unwrap_or(now);
         match result {
@@ -291,13 +294,26 @@ impl Names {
         if let Some(name) = table.known.get(&query).and_then(Weak::upgrade) {
             return name;
         }
-        let state = State { answer: None, is_known: false, is_failing: false, due: Instant::now() };
+        let now = Instant::now();
+        let state = State { answer: None, is_known: false, is_failing: false, last: now, due: now };
         let name = Arc::new(Name { query: query.clone(), state: Mutex::new(state) });
         table.known.insert(query, Arc::downgrade(&name));
         drop(table);
         self.changed.notify_all();
         self.start();
         name
+    }
+
+    /// Looks a name up again as soon as the rules allow it, because a backend does not answer: it
+    /// may have moved before the TTL has passed.
+    pub fn hurry(&self, name: &Name) {
+        let table = self.table.lock();
+        let mut state = name.state.lock();
+        let soonest = state.last.checked_add(table.rules.min).unwrap_or(state.due);
+        if state.is_known && soonest < state.due {
+            state.due = soonest;
+            self.changed.notify_all();
+        }
     }
 
     /// Returns a number that rises with each answer that has changed, and with each first one. A
@@ -432,6 +448,23 @@ mod tests {
             assert!(waits >= Duration::from_secs(expected), "{ttl}: {waits:?}");
             assert!(waits < Duration::from_secs(expected + 5), "{ttl}: {waits:?}");
         }
+    }
+
+    #[test]
+    fn a_backend_that_fails_is_looked_up_early() {
+        let names = Names::default();
+        let name = names.name(host("a"));
+        learn(&names, &[&name], vec![Ok(hosts(&["::1"], 1000))]);
+        let times = || {
+            let state = name.state.lock();
+            (state.last, state.due)
+        };
+        let (last, late) = times();
+        names.hurry(&name);
+        let early = times().1;
+        assert_eq!((early - last, early < late), (NameRules::default().min, true));
+        names.hurry(&name);
+        assert_eq!(times(), (last, early));
     }
 
     #[test]
