@@ -115,7 +115,8 @@ fn tree(routes: &Routes) -> String {
     }
     out += "route\n";
     branch(&mut out, routes, "", routes.root, 1);
-    let _ = writeln!(out, "A request causes at most {} requests.", routes.most_sends());
+    let most = routes.most_sends();
+    let _ = writeln!(out, "A request causes at most {most} request{}.", if most == 1 { "" } else { "s" });
     out
 }
 
