@@ -673,10 +673,10 @@ class Server:
         return self._live().settle(timeout)
 
     def retry_backends(self) -> None:
-        """Has a proxy try its backends again at once, also those that have failed too often.
+        """Has a proxy try its backends again at once.
 
-        Later requests wait for their connections. A test calls it after it has started a backend
-        again. It does nothing for a server without ``proxy``.
+        It forgets their failures, and later requests wait for their connections. A test calls it
+        after it has started a backend again. It does nothing for a server without ``proxy``.
 
         Raises:
             ClosedError: The server does not run.

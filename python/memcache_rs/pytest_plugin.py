@@ -6,7 +6,8 @@
 ``memcache_clock``
     The clock of ``memcache``, stopped until the test ends.
 ``memcache_cluster``
-    A :class:`Cluster` for one test, of 3 nodes or as ``@pytest.mark.memcache_cluster(5)`` says.
+    A :class:`Cluster` for one test, of 3 nodes. The arguments of another one are those of
+    ``@pytest.mark.memcache_cluster(5, proxy=True)``.
 ``memcache_server``
     The server of the test session, which ``memcache`` empties. Each worker of pytest-xdist has its
     own session.
@@ -62,7 +63,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Registers the marker."""
-    config.addinivalue_line("markers", "memcache_cluster(size): the number of nodes of the fixture memcache_cluster")
+    line = "memcache_cluster(size, **settings): the number of nodes and the settings of the fixture memcache_cluster"
+    config.addinivalue_line("markers", line)
 
 
 def _number(config: pytest.Config, name: str) -> int | None:
@@ -137,16 +139,19 @@ def memcache_clock(memcache: Server) -> Iterator[Clock]:
 
 @pytest.fixture
 def memcache_cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Returns servers that announce each other (auto discovery), for this test."""
+    """Returns servers for this test, with a proxy if the marker says ``proxy=True``."""
     from memcache_rs import Cluster
 
+    settings = _settings(request.config)
     size = _number(request.config, "cluster_size")
+    if size is not None:
+        settings["size"] = size
     marker = request.node.get_closest_marker("memcache_cluster")
     if marker is not None:
-        size = marker.args[0] if marker.args else marker.kwargs["size"]
-    sizes = () if size is None else (size,)
-    with Cluster(*sizes, **_settings(request.config)) as cluster:
-        request.node.stash.setdefault(_servers, []).extend(cluster)
+        settings |= dict(zip(("size",), marker.args, strict=False)) | marker.kwargs
+    with Cluster(**settings) as cluster:
+        servers = [cluster.proxy, *cluster] if settings.get("proxy") else list(cluster)
+        request.node.stash.setdefault(_servers, []).extend(servers)
         yield cluster
 
 

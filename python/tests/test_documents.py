@@ -14,7 +14,7 @@ ROOT = HERE.parents[1]
 DOCUMENTS = [
     HERE.parent / "README.md",
     ROOT / "README.md",
-    *(ROOT / "docs" / name for name in ("cluster.md", "monitoring.md", "namespaces.md", "snapshots.md")),
+    *(ROOT / "docs" / name for name in ("cluster.md", "monitoring.md", "namespaces.md", "proxy.md", "snapshots.md")),
 ]
 EXAMPLES = [
     pytest.param(block, id=f"{document.parent.name}-{number}")

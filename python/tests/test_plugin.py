@@ -48,6 +48,19 @@ def test_the_fixtures_as_they_are(memcache: Server, memcache_clock: Clock, memca
     assert memcache.cache.get("key") is None
 
 
+@pytest.mark.memcache_cluster(2, proxy=True)
+def test_a_cluster_behind_a_proxy(memcache_cluster: Cluster) -> None:
+    with socket.create_connection(memcache_cluster.address, timeout=20) as client:
+        client.sendall(b"set key 0 0 1\r\nx\r\n")
+        assert client.recv(100) == b"STORED\r\n"
+    assert sum("key" in server.cache for server in memcache_cluster) == 1
+
+
+@pytest.mark.memcache_cluster(proxy=True)
+def test_the_size_of_a_cluster_behind_a_proxy(memcache_cluster: Cluster) -> None:
+    assert (len(memcache_cluster), memcache_cluster.proxy.running) == (3, True)
+
+
 @pytest.mark.memcache_cluster(2)
 def test_the_cluster_as_it_is(memcache_cluster: Cluster) -> None:
     assert len(memcache_cluster) == 2
