@@ -2185,10 +2185,10 @@ export class Server implements AsyncDisposable {
   readonly faults: Faults;
 
   /**
-   * Has a proxy try its backends again at once, also those that have failed too often.
+   * Has a proxy try its backends again at once.
    *
-   * Later requests wait for their connections. A test calls it after it has started a backend
-   * again. It does nothing for a server without `proxy`.
+   * It forgets their failures, and later requests wait for their connections. A test calls it
+   * after it has started a backend again. It does nothing for a server without `proxy`.
    *
    * @throws {ClosedError} if the server is not running.
    * @example
@@ -2410,10 +2410,11 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
   start(): Promise<this>;
 
   /**
-   * Stops one server, as a crash of its process would: its connections and its items are gone.
+   * Stops one server, as a crash of its process would.
    *
-   * The others no longer announce it. When the promise is fulfilled, a proxy has noticed it: the
-   * next request for a key of the server fails at once, or takes another way by the route.
+   * Its connections and its items are gone. The others no longer announce it. When the promise is
+   * fulfilled, a proxy has noticed it: the next request for a key of the server fails at once, or
+   * takes another way by the route.
    *
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it has stopped. It may be rejected with:
@@ -2647,7 +2648,7 @@ export class ClusterClock implements Disposable {
   time(): number;
 
   /**
-   * Lets the clock run again, as {@link ClusterClock.resume} does, at the end of a `using` block.
+   * Lets the clock run again, at the end of a `using` block.
    *
    * @example
    * ```js

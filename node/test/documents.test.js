@@ -34,6 +34,7 @@ const DOCUMENTS = [
   '../docs/cluster.md',
   '../docs/monitoring.md',
   '../docs/namespaces.md',
+  '../docs/proxy.md',
   '../docs/snapshots.md',
 ];
 

@@ -66,7 +66,8 @@ const TESTS = (number) => `
   });
 
   test('a cluster', async () => {
-    const cluster = await memcacheCluster(2);
+    const cluster = await memcacheCluster(2, { proxy: true });
+    expect(await ask(cluster.address, 'get key')).toBe('END\\r\\n');
     const told = await ask(cluster.addresses[0], 'config get cluster');
     for (const node of cluster) expect(told).toContain(node.host + '|' + node.port);
     globalThis.nodes = cluster.servers;
@@ -527,8 +528,9 @@ test('node:test: servers of tests', async (t) => {
     });
 
     test('a cluster', async (t) => {
-      const cluster = await memcacheCluster(t, 2);
+      const cluster = await memcacheCluster(t, 2, { proxy: true });
       assert.equal(cluster.length, 2);
+      assert.equal(cluster.address, cluster.proxy.address);
       await cluster.kill(0);
       assert.ok(cluster.servers[1].running);
     });

@@ -14,7 +14,7 @@ async function memcache(t, options) {
 }
 
 async function memcacheCluster(t, size, options) {
-  return fixtureOf(t, options).cluster(size);
+  return fixtureOf(t).cluster(size, options);
 }
 
 async function warmCache(t, source, into) {
