@@ -138,6 +138,7 @@ differential: build setup ## send the same random commands to the daemon and to 
 
 test-examples: build tool setup ## run the shell examples of README.md and docs/, and test the control service and its examples
 	python3 scripts/examples.py $(DAEMON)
+	python3 examples/cluster/failover.py $(DAEMON)
 	target/venv/bin/python compat/control/run.py $(DAEMON)
 
 test-metrics: build setup ## scrape the daemon with Prometheus, check the alert rules and the dashboard
