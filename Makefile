@@ -116,8 +116,9 @@ fuzz-quick: ## run every fuzz target for FUZZ_TIME seconds (default 5)
 
 test-servers: clients differential cluster kubernetes ## run clients, differential, cluster and kubernetes
 
-clients: build setup ## run real clients against the daemon
+clients: build setup ## run real clients against the daemon, also as a proxy
 	python3 compat/clients/run.py $(DAEMON)
+	python3 compat/clients/run.py --proxy $(DAEMON)
 
 cluster: build setup ## kill a node behind each way to use three, check where clients put keys; MEMCACHED_PROXY=… adds memcached's proxy
 	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/venv/bin/python compat/cluster/run.py $(DAEMON)

@@ -10,6 +10,11 @@ trap 'rm -rf "$directory"' EXIT
 cd "$directory"
 count=0
 
+# is_left_out NAME: the server does not pass this check, for a reason that run.py has.
+is_left_out() {
+    [[ ";${LEFT_OUT:-};" = *";$1;"* ]]
+}
+
 # check NAME COMMAND…: the command must succeed.
 check() {
     local name=$1
@@ -22,12 +27,14 @@ check() {
 refuse() {
     local name=$1
     shift
+    if is_left_out "$name"; then return; fi
     count=$((count + 1))
     if "$@" >output 2>errors; then echo "$name: should have failed"; exit 1; fi
 }
 
 # shows NAME PATTERN: the last command's output must have it.
 shows() {
+    if is_left_out "$1"; then return; fi
     count=$((count + 1))
     grep -q "$2" output || { echo "$1: not in $(head -c 300 output)"; exit 1; }
 }

@@ -5,12 +5,12 @@ import re
 import subprocess
 import sys
 
-from checks import address, how
+from checks import LEFT_OUT, address, how
 
 host, port = address()
 known = pathlib.Path(__file__).with_name("memccapable-1.6.45.txt").read_text().splitlines()
 protocol = {"text": "ascii", "binary": "binary"}[how()]
-wanted = {name for name in known if name.startswith(f"{protocol} ")}
+wanted = {name for name in known if name.startswith(f"{protocol} ")} - LEFT_OUT
 command = ["memccapable", "-h", host, "-p", str(port), "-a" if how() == "text" else "-b"]
 result = subprocess.run(command, capture_output=True, text=True, timeout=50)
 lines = re.findall(r"^((?:ascii|binary) .*?)\s+\[(\w+)\]$", result.stdout, re.MULTILINE)

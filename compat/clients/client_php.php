@@ -4,6 +4,9 @@ $count = 0;
 function check(string $what, bool $good): void
 {
     global $count, $client;
+    if (in_array($what, explode(';', getenv('LEFT_OUT') ?: ''))) {
+        return;
+    }
     $count++;
     if (!$good) {
         echo "$what: ", $client->getResultMessage(), "\n";

@@ -1,13 +1,17 @@
 #!/usr/bin/env python3
 """Runs the smoke tests of real clients against a memcached server.
 
-usage: run.py [--only WAY,...] SERVER [CLIENT ...]
+usage: run.py [--only WAY,...] [--proxy] SERVER [CLIENT ...]
 
 SERVER is a program, which is started on a free port and stopped, or a host:port. scripts/setup.sh
 installs the clients. Prints a line for each client and ends with `N passed, N failed`. Clients that
 need a name or TLS have a server of their own. With a host:port they are left out.
 
 --only runs only the clients that talk in one of these ways: text, binary, sasl, tls.
+
+--proxy puts the server, as a proxy, before another one. SERVER must be a program then. The clients
+are those that talk in the ways text and tls: a proxy does not speak the binary protocol, as that of
+memcached does not, and SASL needs it.
 
 The arguments of a client are the host, the port, and the way to talk to the server: `text`;
 `binary`; `sasl NAME PASSWORD`, which is the binary protocol with a name; or `tls CERTIFICATE`.
@@ -61,6 +65,13 @@ CLIENTS = {
 # The kind of server for each way to talk.
 KINDS = {"text": "plain", "binary": "plain", "sasl": "sasl", "tls": "tls"}
 
+# Checks that a proxy does not pass: flush_all and dumps concern its own cache, as with memcached's.
+# memccapable flushes before `ascii add`.
+LEFT_OUT = [
+    *("get after flush", "memcexist after memcflush", "memcdump's keys"),
+    *("ascii flush", "ascii flush noreply", "ascii add"),
+]
+
 # The cluster of one node that plain servers announce, if the server can.
 NODES = "localhost|127.0.0.1|PORT"
 
@@ -68,20 +79,34 @@ NODES = "localhost|127.0.0.1|PORT"
 class Fleet:
     """The servers of a run: one of each kind, started when a client first needs it."""
 
-    def __init__(self, program):
-        self.program = program
+    def __init__(self, program, is_proxy):
+        self.program, self.is_proxy = program, is_proxy
         self.running = {}
+        self.backends = []
+        self.stubborn = []
         self.directory = tempfile.TemporaryDirectory(prefix="clients-")
         self.certificate = pathlib.Path(self.directory.name) / "certificate.pem"
         described = subprocess.run([program, "-h"], capture_output=True, text=True).stdout
         self.has_clusters = "--cluster-nodes" in described
 
     def address(self, kind):
-        """Returns host and port of a server of this kind."""
+        """Returns host and port of a server of this kind. A proxy is a new one for each client."""
+        if self.is_proxy:
+            self.end_all()
         if kind not in self.running:
             flags, environment = self.prepare(kind)
+            if self.is_proxy:
+                flags += self.add_backend()
             self.running[kind] = start(self.program, flags, environment)
         return self.running[kind][1:]
+
+    def add_backend(self):
+        """Starts a server, and returns the flags of a proxy before it."""
+        backend, host, port = start(self.program, [], {})
+        self.backends.append(backend)
+        configuration = pathlib.Path(self.directory.name) / f"{port}.toml"
+        configuration.write_text(f"route = 'all'\npools.all.backends = ['{host}:{port}']\n")
+        return ["-o", f"proxy_config={configuration}"]
 
     def prepare(self, kind):
         """Returns the flags and the environment for a server of this kind."""
@@ -107,18 +132,25 @@ class Fleet:
         """Returns the kinds whose server has ended by itself."""
         return [kind for kind, server in self.running.items() if server[0].poll() is not None]
 
-    def stop(self):
-        """Stops all servers. Returns the kinds that did not stop."""
-        stubborn = []
+    def end_all(self):
+        """Stops all servers."""
         for kind, (server, _, _) in self.running.items():
             server.terminate()
             try:
                 server.wait(10)
             except subprocess.TimeoutExpired:
                 server.kill()
-                stubborn.append(kind)
+                self.stubborn.append(kind)
+        for backend in self.backends:
+            backend.terminate()
+            backend.wait(10)
+        self.running, self.backends = {}, []
+
+    def stop(self):
+        """Stops all servers. Returns the kinds that did not stop."""
+        self.end_all()
         self.directory.cleanup()
-        return stubborn
+        return self.stubborn
 
 
 def start(program, flags, environment):
@@ -164,6 +196,8 @@ def run(name, host, port, fleet):
     environment = os.environ | {"NODE_PATH": str(NODE_MODULES)}
     if fleet and fleet.has_clusters and KINDS[how] == "plain":
         environment["CLUSTER_NODES"] = NODES.replace("PORT", str(port))
+    if fleet and fleet.is_proxy:
+        environment["LEFT_OUT"] = ";".join(LEFT_OUT)
     if how == "sasl":
         # pylibmc has its own Cyrus SASL, which looks for its mechanisms where Debian has none.
         places = pathlib.Path("/usr/lib").glob("*/sasl2")
@@ -184,6 +218,10 @@ def main():
     if len(words) > 1 and words[0] == "--only":
         ways = set(words[1].split(","))
         words = words[2:]
+    is_proxy = words[:1] == ["--proxy"]
+    if is_proxy:
+        ways &= {"text", "tls"}
+        words = words[1:]
     if not words or words[0].startswith("-") or not ways <= set(KINDS):
         sys.exit(__doc__)
     target, names = words[0], words[1:] or list(CLIENTS)
@@ -194,7 +232,9 @@ def main():
     host, _, port = target.rpartition(":")
     fleet = None
     if "/" in target or not port.isdigit():
-        fleet = Fleet(target)
+        fleet = Fleet(target, is_proxy)
+    elif is_proxy:
+        sys.exit("--proxy needs a program")
     else:
         names = [name for name in names if KINDS[CLIENTS[name][1]] == "plain"]
     passed = 0

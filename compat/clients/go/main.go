@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/bradfitz/gomemcache/memcache"
@@ -13,6 +14,9 @@ import (
 var count int
 
 func check(what string, good bool) {
+	if strings.Contains(";"+os.Getenv("LEFT_OUT")+";", ";"+what+";") {
+		return
+	}
 	count++
 	if !good {
 		fmt.Println(what)
@@ -65,6 +69,6 @@ func main() {
 	check("large set", client.Set(&memcache.Item{Key: "large", Value: large}) == nil)
 	check("large get", value("large") == string(large))
 	check("delete all", client.DeleteAll() == nil)
-	check("get after that", value("large") == memcache.ErrCacheMiss.Error())
+	check("get after flush", value("large") == memcache.ErrCacheMiss.Error())
 	fmt.Printf("%d checks\n", count)
 }
