@@ -15,7 +15,7 @@ use std::thread;
 
 use memcache_rs::internal::base::sync::Mutex;
 use memcache_rs::{Hooks, Listen, ProxyConfig, ReloadError, Server, ServerConfig};
-use proxying::{Client, address, start};
+use proxying::{Client, address, nowhere, start};
 use waiting::eventually;
 
 /// A file that is removed at the end.
@@ -242,6 +242,25 @@ fn a_rate_limit_at_the_same_place_keeps_its_fill() {
     file.write(&format!("route = 'named'\n{}", text("q", "routes.named")));
     assert_eq!(proxy.reload_proxy(), Ok(()));
     assert!(taken(&mut client) >= 3, "another place is another limit");
+}
+
+/// A backend that is down stays down: the next configuration does not begin with requests to it.
+#[test]
+fn a_backend_that_is_down_stays_down() {
+    let health = "health = { every_ms = 10, timeout_ms = 10, fall = 1, rise = 1, eject = 'miss' }";
+    let text = format!("route = 'p'\n[pools.p]\nbackends = ['{}']\n{health}\n", nowhere());
+    let file = Configuration::new("down", &text);
+    let proxy = start(file.config());
+    let mut client = Client::new(&proxy);
+    eventually("the backend is down", || {
+        client.send("get k\r\n");
+        client.line() == "END\r\n"
+    });
+    for turn in 0..20 {
+        file.write(&format!("{text}# {turn}\n"));
+        assert_eq!(proxy.reload_proxy(), Ok(()));
+        client.asks("get k\r\n", "END\r\n");
+    }
 }
 
 /// Clients of four workers see one of two configurations, and each reply is right.

@@ -131,7 +131,7 @@ impl Generations {
     #[inline]
     pub fn end(&mut self, number: u64, links: &mut Links) {
         let own = self.get(number);
-        own.active -= 1;
+        own.active = own.active.saturating_sub(1);
         if own.active == 0 && number != self.current.number {
             self.end_earlier(number, links);
         }
