@@ -52,6 +52,8 @@ pub struct LuaEngine {
     limit: u64,
     /// The limit of the next machine.
     next_limit: u64,
+    /// Set if a machine has something to do at once.
+    due: Option<Instant>,
     from_machine: Answers,
     answers: Vec<(SlotId, Vec<u8>)>,
 }
@@ -78,6 +80,7 @@ impl LuaEngine {
             waiting: 0,
             limit: loaded.active_limit(),
             next_limit: 0,
+            due: None,
             from_machine: Vec::new(),
             answers: Vec::new(),
         };
@@ -97,6 +100,9 @@ impl LuaEngine {
         match self.machines.get_mut(self.current) {
             Some(machine) if self.limit == 0 || self.waiting <= self.limit => {
                 machine.begin(asker, fd, request, host, &mut self.from_machine);
+                if machine.has_events() {
+                    self.due = Some(host.now);
+                }
             }
             _ => self.from_machine.push((asker, TOO_MANY.to_vec())),
         }
@@ -199,12 +205,16 @@ impl Engine for LuaEngine {
     }
 
     fn deadline(&mut self) -> Option<Instant> {
+        if self.due.is_some() {
+            return self.due;
+        }
         let machines = &self.machines;
         let deadlines = self.live.iter().filter_map(|number| machines.get(*number));
         deadlines.filter_map(|machine| machine.shared().borrow_mut().deadline()).min()
     }
 
     fn expire(&mut self, host: &mut Host<'_>) {
+        self.due = None;
         for number in self.live.clone() {
             if let Some(machine) = self.machines.get_mut(number) {
                 machine.expire(host, &mut self.from_machine);

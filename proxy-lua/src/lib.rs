@@ -12,6 +12,7 @@
 pub mod api;
 pub mod counters;
 mod engine;
+mod functions;
 pub mod inspector;
 mod load;
 mod loaded;

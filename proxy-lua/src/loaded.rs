@@ -1,6 +1,10 @@
 //! A configuration that is loaded: its files, and the result of its function `mcp_config_pools`.
 
+use std::sync::Arc;
+
 use crate::api::config::Settings;
+use crate::counters::Counters;
+use crate::functions::Functions;
 use crate::tree::Tree;
 
 /// The place of a configuration: its files, and the argument for programs.
@@ -34,6 +38,10 @@ pub struct Loaded {
     pub settings: Settings,
     /// Number of workers.
     pub workers: usize,
+    /// The counters of the program's own.
+    pub counters: Counters,
+    /// Counts the functions of all workers.
+    pub functions: Arc<Functions>,
 }
 
 impl Loaded {

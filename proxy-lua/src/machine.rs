@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use std::rc::Rc;
+
 use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::proxy::engine::Host;
 use memcache_core::internal::proxy::links::Ask;
@@ -11,6 +13,7 @@ use mlua::{IntoLuaMulti, Lua, MultiValue, Value};
 use crate::api::constants::wait;
 use crate::api::error;
 use crate::api::errors::message;
+use crate::api::log;
 use crate::api::request::Request;
 use crate::loaded::Loaded;
 use crate::response::{Mark, Response, code};
@@ -34,6 +37,9 @@ const FAILURE: &[u8] = b"SERVER_ERROR lua failure\r\n";
 const BAD_RESPONSE: &[u8] = b"SERVER_ERROR bad response\r\n";
 const BAD_REQUEST: &[u8] = b"SERVER_ERROR bad request\r\n";
 const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
+
+/// The kinds of watchers, by the number of a [`crate::worker::LineKind`].
+const KINDS: [u32; 3] = [kind::PROXYREQS, kind::PROXYEVENTS, kind::PROXYUSER];
 
 /// An answer: where it goes, and its bytes.
 pub type Answers = Vec<(Asker, Vec<u8>)>;
@@ -105,9 +111,11 @@ impl Machine {
     /// Releases the links of a machine that is not used any more.
     pub fn close(self, host: &mut Host<'_>) {
         self.links.iter().for_each(|link| host.links.release(*link));
+        self.shared.borrow().forget_functions();
     }
 
-    /// Begins a request of a client.
+    /// Begins a request of a client. As in memcached, results that are there at once count when the
+    /// requests that came with it have begun, too: the caller then calls [`Self::expire`].
     pub fn begin(
         &mut self,
         asker: Asker,
@@ -116,6 +124,7 @@ impl Machine {
         host: &mut Host<'_>,
         answers: &mut Answers,
     ) {
+        self.watch(host);
         let command = request.command.number;
         let route = self.shared.borrow().route(command, request.key(), None);
         let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
@@ -156,7 +165,12 @@ impl Machine {
         }
         self.active += 1;
         self.start(context, object, host, answers);
-        self.run(host, answers);
+        self.log(host);
+    }
+
+    /// Returns whether [`Self::run`] has something to do.
+    pub fn has_events(&self) -> bool {
+        !self.shared.borrow().events.is_empty()
     }
 
     /// Takes the reply to a request of a handle, or its absence.
@@ -168,6 +182,7 @@ impl Machine {
         host: &mut Host<'_>,
         answers: &mut Answers,
     ) {
+        self.watch(host);
         let response = reply.map_or_else(Response::failed, |bytes| Response::parse(bytes.to_vec()));
         self.arrived(context, handle, response, host.now);
         self.run(host, answers);
@@ -175,6 +190,7 @@ impl Machine {
 
     /// Handles timers.
     pub fn expire(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
+        self.watch(host);
         loop {
             let due = self.shared.borrow_mut().expire(host.now);
             let Some(context) = due else { break };
@@ -189,13 +205,14 @@ impl Machine {
     fn arrived(&self, context: usize, handle: usize, mut response: Response, now: Instant) {
         let mut worker = self.shared.borrow_mut();
         if !worker.hold(context, response.bytes().len()) {
-            worker.lines.push("type=proxy_error msg=outofmemory".into());
+            worker.report("outofmemory");
             response = Response::failed();
         }
         let Some(one) = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle)) else {
             return;
         };
         response.elapsed = now.saturating_duration_since(one.sent).as_micros().try_into().unwrap_or(u64::MAX);
+        response.backend = one.to.as_ref().and_then(|(pool, at)| pool.names.get(*at).cloned());
         if let Ok(mut place) = one.response.borrow_mut::<Response>() {
             *place = response;
         }
@@ -212,6 +229,7 @@ impl Machine {
                 Some(Event::Reply { context, handle }) => {
                     let rank = self.rank(context, handle);
                     let resume = self.call_back(context, handle, rank);
+                    self.log_reply(context, handle);
                     self.remove(context);
                     self.check(context, handle, resume);
                 }
@@ -298,6 +316,25 @@ impl Machine {
         }
         self.complete(context, handle, rank);
         resume
+    }
+
+    /// Logs a reply by the rules of its backend.
+    fn log_reply(&self, context: usize, handle: usize) {
+        let mut worker = self.shared.borrow_mut();
+        let Some(one) = worker.contexts.get(context) else { return };
+        let (fd, rank) = (one.fd, one.waits.rank(handle).unwrap_or(Rank::Error));
+        let Some(handle) = one.handles.get(handle) else { return };
+        let Some((pool, at)) = &handle.to else { return };
+        let Some(rules) = pool.pool.backends.get(*at).and_then(|backend| backend.log.clone()) else { return };
+        let (Some(request), object) = (handle.request.clone(), handle.response.clone()) else { return };
+        let (Ok(request), Ok(response)) = (request.borrow::<Request>(), object.borrow::<Response>()) else {
+            return;
+        };
+        let is_slow = rules.deadline > 0 && response.elapsed > rules.deadline.saturating_mul(1000);
+        let is_error = rules.errors && !response.is_ok();
+        if is_slow || is_error || worker.draw(rules.rate.into()) {
+            log::log_reply(&mut worker, &request, &response, rank, fd, &rules.tag);
+        }
     }
 
     /// Removes a request of a context that has its result.
@@ -480,7 +517,7 @@ impl Machine {
             one.waits.dispatch(handle);
             let (fd, generator) = (one.fd, one.generator);
             let Some(place) = one.handles.get_mut(handle) else { return };
-            place.sent = host.now;
+            (place.sent, place.to) = (host.now, None);
             let (request, child) = (place.request.clone(), place.child);
             let generator = worker.generators.get(generator);
             let target = generator.and_then(|generator| generator.targets.get(handle).cloned());
@@ -490,7 +527,13 @@ impl Machine {
             (Some(Target::Pool(pool)), Some(request), _) => {
                 let sent = request.borrow::<Request>().ok().is_some_and(|request| {
                     let Some(request) = &request.0 else { return false };
-                    let among = pool.links.get(pool.pool.choose(request.key()));
+                    let at = pool.pool.choose(request.key());
+                    let among = pool.links.get(at);
+                    let mut worker = self.shared.borrow_mut();
+                    let one = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle));
+                    if let Some(one) = one {
+                        one.to = Some((Rc::clone(&pool), at));
+                    }
                     let link = among.and_then(|among| host.links.choose(among));
                     let push = |out: &mut Vec<u8>| out.extend_from_slice(request.bytes());
                     link.is_some_and(|link| host.links.submit(link, ask, host.now, push).is_ok())
@@ -546,16 +589,25 @@ impl Machine {
 
     /// Keeps a line about a fault of a program.
     fn report(&self, text: &str) {
-        self.shared.borrow_mut().lines.push(format!("type=proxy_error msg={text}"));
+        self.shared.borrow_mut().report(text);
+    }
+
+    /// Notes which lines watchers want.
+    fn watch(&self, host: &Host<'_>) {
+        let hub = host.server.cache().watch_hub();
+        self.shared.borrow_mut().wanted = KINDS.map(|kind| hub.wants(kind));
     }
 
     /// Hands lines to the watchers.
     fn log(&self, host: &mut Host<'_>) {
-        let lines = std::mem::take(&mut self.shared.borrow_mut().lines);
+        let mut worker = self.shared.borrow_mut();
+        if worker.lines.is_empty() {
+            return;
+        }
         let hub = host.server.cache().watch_hub();
-        for line in lines {
-            if hub.wants(kind::PROXY) {
-                hub.event(kind::PROXY, |out| out.push_str(&line));
+        for (kind, line) in worker.lines.drain(..) {
+            if let Some(kind) = KINDS.get(kind as usize) {
+                hub.event(*kind, |out| out.push_str(&line));
             }
         }
     }

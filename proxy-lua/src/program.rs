@@ -1,11 +1,12 @@
 //! The program of a server: memcached's proxy with a configuration in Lua.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use memcache_core::ProxyConfig;
 use memcache_core::internal::proxy::engine::Host;
-use memcache_core::internal::proxy::program::{AnyEngine, Program, Seat};
+use memcache_core::internal::proxy::program::{AnyEngine, Program, Seat, Statistics};
 
 use crate::engine::LuaEngine;
 use crate::load::load;
@@ -16,8 +17,10 @@ use crate::reload::Reloads;
 pub struct LuaProxy {
     sources: Sources,
     reloads: Arc<Reloads>,
-    /// Held during a load.
-    loads: Mutex<usize>,
+    /// Number of workers. Held during a reload.
+    workers: Mutex<usize>,
+    loads: AtomicU64,
+    load_fails: AtomicU64,
 }
 
 impl fmt::Debug for LuaProxy {
@@ -29,7 +32,13 @@ impl fmt::Debug for LuaProxy {
 impl LuaProxy {
     /// Returns the proxy of a configuration, which is loaded when the server starts.
     pub fn new(sources: Sources) -> Arc<Self> {
-        Arc::new(Self { sources, reloads: Arc::default(), loads: Mutex::new(0) })
+        Arc::new(Self {
+            sources,
+            reloads: Arc::default(),
+            workers: Mutex::new(0),
+            loads: AtomicU64::new(0),
+            load_fails: AtomicU64::new(0),
+        })
     }
 
     /// Returns the setting for a server with this proxy.
@@ -40,15 +49,35 @@ impl LuaProxy {
 
 impl Program for LuaProxy {
     fn start(&self, workers: usize) -> Result<(), String> {
-        let mut known = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = workers;
-        self.reloads.begin_with(load(&self.sources, workers)?);
+        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
+        self.loads.fetch_add(1, Relaxed);
+        self.reloads.begin_with(load(&self.sources, workers, None)?);
         Ok(())
     }
 
     fn reload(&self) -> Result<(), String> {
-        let workers = self.loads.lock().unwrap_or_else(PoisonError::into_inner);
-        self.reloads.reload(load(&self.sources, *workers)?)
+        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
+        self.loads.fetch_add(1, Relaxed);
+        let before = self.reloads.current();
+        let loaded = load(&self.sources, *workers, before.as_deref());
+        let result = loaded.and_then(|loaded| self.reloads.reload(loaded));
+        self.load_fails.fetch_add(u64::from(result.is_err()), Relaxed);
+        result
+    }
+
+    fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics {
+            reloads: self.loads.load(Relaxed),
+            reload_fails: self.load_fails.load(Relaxed),
+            ..Statistics::default()
+        };
+        if let Some(loaded) = self.reloads.current() {
+            statistics.active_limit = loaded.active_limit();
+            statistics.held_limit = loaded.memory_limit();
+            statistics.user = loaded.counters.named().map(|(name, sum)| (name.to_owned(), sum)).collect();
+            statistics.functions = loaded.functions.all();
+        }
+        statistics
     }
 
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String> {

@@ -1,6 +1,7 @@
 //! A reply, as Lua programs see it: its type, code and status.
 
 use std::ops::Range;
+use std::rc::Rc;
 
 use memcache_core::internal::protocol::tokens::{Tokens, strict_u32, strip_line_end};
 use memcache_core::internal::proxy::line::{Flags, place};
@@ -92,6 +93,8 @@ pub struct Response {
     is_ok: bool,
     /// Microseconds from the request to the reply.
     pub elapsed: u64,
+    /// The backend that has replied, as `HOST:PORT`. `None` for the local cache.
+    pub backend: Option<Rc<str>>,
 }
 
 impl Response {

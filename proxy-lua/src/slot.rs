@@ -1,5 +1,6 @@
 //! The contexts of a generator: made when there is no free one, and kept for the next request.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use mlua::{Lua, Result, Value};
@@ -59,8 +60,10 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
             if let Some(context) = worker.contexts.get_mut(number) {
                 (context.function, context.thread) = (Some(function), Some(thread));
             }
+            let functions = Arc::clone(&worker.functions);
             if let Some(generator) = worker.generators.get_mut(generator) {
                 generator.total += 1;
+                functions.add(&generator.name, 0, 1);
             }
             Ok(number)
         }
@@ -91,7 +94,15 @@ fn fill(lua: &Lua, shared: &Shared, number: usize, targets: &[Target]) -> Result
         }
         if let Some(context) = worker.contexts.get_mut(number) {
             let (result, sent) = (Value::Nil, Instant::now());
-            context.handles.push(Handle { result, response, request: None, callback: None, child, sent });
+            context.handles.push(Handle {
+                result,
+                response,
+                request: None,
+                callback: None,
+                child,
+                sent,
+                to: None,
+            });
         }
     }
     Ok(())

@@ -2,8 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
+use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::proxy::links::Links;
 use mlua::{Error, Function, HookTriggers, Lua, Result, Value, VmState};
 
@@ -11,9 +13,11 @@ use crate::api::config::{self, Settings};
 use crate::api::errors::message;
 use crate::api::generator::PoolHandle;
 use crate::api::{
-    constants, context, errors, generator, hashing, inspector, mutator, ratelim, request, time,
+    constants, context, counters, errors, generator, hashing, inspector, log, mutator, ratelim, request, time,
 };
+use crate::counters::Counters;
 use crate::loaded::{Chunk, Loaded};
+use crate::pool::{Backend, Pool};
 use crate::worker::{LinkedPool, Shared};
 
 /// Instructions between two looks at the time of a function.
@@ -49,10 +53,16 @@ pub fn compile(lua: &Lua, chunk: &Chunk) -> Result<Function> {
 ///
 /// # Errors
 /// If there is no memory.
-pub fn configuration(argument: Option<&str>, settings: &Rc<RefCell<Settings>>) -> Result<Lua> {
+pub fn configuration(
+    argument: Option<&str>,
+    settings: &Rc<RefCell<Settings>>,
+    counters: &Rc<RefCell<Counters>>,
+) -> Result<Lua> {
     let (lua, mcp) = base(argument)?;
     config::add(&lua, &mcp, settings)?;
     hashing::add(&lua, &mcp)?;
+    counters::add_names(&lua, &mcp, counters, write_line)?;
+    mcp.set("log", lua.create_function(|_, _: mlua::Variadic<Value>| Ok(()))?)?;
     ratelim::add_global(&lua, &mcp)?;
     lua.globals().set("mcp", mcp)?;
     Ok(lua)
@@ -80,6 +90,7 @@ fn make(
     acquired: &mut Vec<usize>,
 ) -> std::result::Result<(Lua, Shared, Budget), String> {
     let shared = Shared::default();
+    shared.borrow_mut().functions = Arc::clone(&loaded.functions);
     let into = |e: &Error| format!("Failed to load data into worker thread: {}", message(e));
     let (lua, mcp) = base(loaded.argument.as_deref()).map_err(|e| into(&e))?;
     let budget = stop_endless_functions(&lua).map_err(|e| into(&e))?;
@@ -87,6 +98,8 @@ fn make(
         .and_then(|()| inspector::add(&lua, &mcp))
         .and_then(|()| mutator::add(&lua, &mcp))
         .and_then(|()| ratelim::add(&lua, &mcp))
+        .and_then(|()| log::add(&lua, &mcp, &shared))
+        .and_then(|()| counters::add(&lua, &mcp, loaded.counters.clone()))
         .and_then(|()| time::add(&lua, &mcp, Instant::now()))
         .and_then(|()| generator::add(&lua, &mcp, &shared))
         .and_then(|()| context::add(&lua, &mcp, &shared))
@@ -95,8 +108,10 @@ fn make(
     for chunk in &loaded.chunks {
         compile(&lua, chunk).and_then(|function| function.call::<()>(())).map_err(|e| into(&e))?;
     }
-    let mut object = |pool: &_| {
-        let linked = LinkedPool { pool: std::sync::Arc::clone(pool), links: pool.link(links) };
+    let mut object = |pool: &Arc<Pool>| {
+        let name = |backend: &Backend| format!("{}:{}", backend.host, backend.port).into();
+        let names = pool.backends.iter().map(name).collect();
+        let linked = LinkedPool { pool: Arc::clone(pool), links: pool.link(links), names };
         acquired.extend(linked.links.iter().flatten());
         lua.create_userdata(PoolHandle(Rc::new(linked))).map(Value::UserData)
     };

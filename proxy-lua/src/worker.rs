@@ -20,6 +20,7 @@ use memcache_core::internal::proxy::request::Quiet;
 use memcache_core::internal::proxy::slots::Slots;
 use mlua::{AnyUserData, Function, Thread, Value};
 
+use crate::functions::Functions;
 use crate::pool::Pool;
 use crate::router::Router;
 use crate::wait::{End, Waits};
@@ -57,6 +58,8 @@ pub struct LinkedPool {
     pub pool: Arc<Pool>,
     /// For each backend, its links.
     pub links: Vec<Vec<usize>>,
+    /// For each backend, its host and port.
+    pub names: Vec<Rc<str>>,
 }
 
 /// Where a handle leads.
@@ -108,6 +111,8 @@ pub struct Handle {
     pub child: Option<usize>,
     /// When the request was sent.
     pub sent: Instant,
+    /// The pool, and the number of the backend in it.
+    pub to: Option<(Rc<LinkedPool>, usize)>,
 }
 
 /// The client of a context.
@@ -188,6 +193,20 @@ pub enum Event {
     Go { context: usize, value: Value },
 }
 
+/// The kinds of lines for watchers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineKind {
+    /// `proxyreqs`.
+    Request,
+    /// `proxyevents`.
+    Event,
+    /// `proxyuser`.
+    User,
+}
+
+/// Most lines of one call of the engine.
+const LINES_MAX: usize = 1000;
+
 /// The state of a virtual machine.
 #[derive(Debug, Default)]
 pub struct Worker {
@@ -203,8 +222,13 @@ pub struct Worker {
     pub after: After,
     /// Further steps, in their order.
     pub events: VecDeque<Event>,
-    /// Lines for watchers.
-    pub lines: Vec<String>,
+    /// Lines for watchers. At most [`LINES_MAX`].
+    pub lines: Vec<(LineKind, String)>,
+    /// The kinds of lines that watchers want, by their numbers.
+    pub wanted: [bool; 3],
+    /// Counts the functions of all workers.
+    pub functions: Arc<Functions>,
+    draw: u64,
     /// Bytes of values that all contexts hold.
     pub held: usize,
     /// Most of these. 0 for no limit.
@@ -259,6 +283,28 @@ impl Worker {
         Hooks { common: commands(&self.routes), tagged: tagged.collect(), is_lenient: true }
     }
 
+    /// Keeps a line if a watcher wants it.
+    pub fn line(&mut self, kind: LineKind, line: impl FnOnce() -> String) {
+        if self.wanted.get(kind as usize).copied().unwrap_or(false) && self.lines.len() < LINES_MAX {
+            self.lines.push((kind, line()));
+        }
+    }
+
+    /// Keeps a line about a fault of a program.
+    pub fn report(&mut self, text: &str) {
+        self.line(LineKind::Event, || format!("type=proxy_error msg={text}"));
+    }
+
+    /// Returns `true` once in `rate` calls, at random. Never if `rate` is 0.
+    pub fn draw(&mut self, rate: u64) -> bool {
+        // Splitmix.
+        self.draw = self.draw.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut bits = self.draw;
+        bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (bits ^ bits >> 31).checked_rem(rate) == Some(0)
+    }
+
     /// Adds bytes to those that a context holds. Returns `false`, and adds none, beyond the limit.
     pub fn hold(&mut self, context: usize, bytes: usize) -> bool {
         if self.held_limit > 0 && self.held.saturating_add(bytes) > self.held_limit {
@@ -269,6 +315,14 @@ impl Worker {
             self.held += bytes;
         }
         true
+    }
+
+    /// Removes the functions from those that are counted, before the machine ends.
+    pub fn forget_functions(&self) {
+        for generator in self.generators.iter().filter(|generator| generator.total > 0) {
+            let contexts = i64::try_from(generator.total).unwrap_or(i64::MAX);
+            self.functions.add(&generator.name, -1, -contexts);
+        }
     }
 
     /// Adds a user to a generator.

@@ -246,3 +246,102 @@ fn a_server_does_not_start_with_a_bad_program() {
     let fault = Bench::with(0, "function mcp_config_pools() end", ServerConfig::default()).err().unwrap();
     assert!(fault.contains("mcp_config_routes"), "{fault}");
 }
+
+#[test]
+fn a_program_counts_and_logs() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools()
+            mcp.add_stat(1, 'hits')
+            mcp.add_stat(2, 'misses')
+            return mcp.pool({ mcp.backend({ label = 'b', host = '127.0.0.1', port = ports[1],
+                log = { rate = 1, tag = 'each' } }) })
+        end
+        function mcp_config_routes(p)
+            attach_all(p, function(rctx, r, h)
+                local res = rctx:enqueue_and_wait(r, h)
+                mcp.stat(res:hit() and 1 or 2, 1)
+                mcp.log('saw ' .. r:key())
+                mcp.log_req(r, res, 'own detail', 7)
+                mcp.log_reqsample(0, 0, true, r, res, 'never')
+                mcp.log_reqsample(0, 1, false, r, res, 'always')
+                if r:key() == 'fails' then error('on purpose') end
+                return res
+            end)
+        end",
+    );
+    let mut watchers = ["proxyuser", "proxyreqs", "proxyevents"].map(|kinds| {
+        let mut watcher = bench.client();
+        watcher.asks(&format!("watch {kinds}\r\n"), "OK\r\n");
+        watcher
+    });
+    let mut client = bench.client();
+    client.asks("mg k v\r\nset k 0 0 1\r\nx\r\nmg fails\r\n", "EN\r\nSTORED\r\nSERVER_ERROR lua failure\r\n");
+    let mut next = |at: usize| {
+        let line = watchers[at].line();
+        let at = line.find("type=").unwrap();
+        let line = line[at..].trim_end().to_owned();
+        match line.split_once("elapsed=") {
+            Some((_, rest)) => rest.trim_start_matches(|c: char| c.is_ascii_digit()).to_owned(),
+            None => line,
+        }
+    };
+    assert_eq!(next(0), "type=proxy_user msg=saw k");
+    let port = bench.port(0);
+    // Those of the miss.
+    for detail in ["each", "own detail", "always"] {
+        let line = next(1);
+        assert!(
+            line.contains(" res=ok ") && line.contains(&format!(" detail={detail} req=mg k v")),
+            "{line}"
+        );
+    }
+    let line = next(1);
+    assert!(line.starts_with(" type=104 code=8 status=0 res=good cfd="), "{line}");
+    assert!(line.ends_with(&format!(" be=127.0.0.1:{port} detail=each req=set k 0 0 1")), "{line}");
+    assert_eq!(
+        next(1),
+        format!(
+            " type=104 code=8 status=0 res=good cfd=7 be=127.0.0.1:{port} detail=own detail req=set k 0 0 1"
+        )
+    );
+    assert!(next(2).ends_with("on purpose"));
+    let stats = bench.server.stats("proxy").unwrap();
+    let user: Vec<_> = stats.iter().filter(|(name, _)| name.starts_with("user_")).collect();
+    assert_eq!(user, [&("user_hits".into(), "1".into()), &("user_misses".into(), "2".into())]);
+    let functions = bench.server.stats("proxyfuncs").unwrap();
+    assert!(functions.contains(&("funcs_all".into(), "2".into())), "{functions:?}");
+}
+
+#[test]
+fn limits_of_requests_and_of_memory() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools()
+            mcp.active_req_limit(4)
+            mcp.buffer_memory_limit(20)
+            return pool(1)
+        end
+        function mcp_config_routes(p)
+            attach_all(p, function(rctx, r, h)
+                if r:key() == 'slow' then rctx:sleep(0.05) end
+                return rctx:enqueue_and_wait(r, h)
+            end)
+        end",
+    );
+    let mut client = bench.client();
+    let refused = "SERVER_ERROR active request limit reached\r\n";
+    client.asks(&"mg slow\r\n".repeat(6), &format!("{}{}", "EN\r\n".repeat(4), refused.repeat(2)));
+    let value = "x".repeat(6000);
+    client.asks(&format!("set k 0 0 6000\r\n{value}\r\n"), "STORED\r\n");
+    client.asks("get k\r\n", &format!("VALUE k 0 6000\r\n{value}\r\nEND\r\n"));
+    let large = "x".repeat(11_000);
+    client.asks(&format!("set k 0 0 11000\r\n{large}\r\n"), "SERVER_ERROR out of memory\r\n");
+    bench.backends[0].cache().set("large", &large, Ttl::Never).unwrap();
+    client.asks("get large\r\n", "SERVER_ERROR backend failure\r\n");
+    client.asks("mn\r\n", "MN\r\n");
+    let stats = bench.server.stats("proxy").unwrap();
+    assert!(stats.contains(&("buffer_memory_used".into(), "0".into())), "{stats:?}");
+}

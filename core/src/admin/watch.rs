@@ -24,9 +24,9 @@ pub(super) fn watch(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome 
             ("mutations", kind::MUTATIONS),
             ("sysevents", kind::SYSEVENTS),
             ("connevents", kind::CONNEVENTS),
-            ("proxyreqs", kind::PROXY),
-            ("proxyevents", kind::PROXY),
-            ("proxyuser", kind::PROXY),
+            ("proxyreqs", kind::PROXYREQS),
+            ("proxyevents", kind::PROXYEVENTS),
+            ("proxyuser", kind::PROXYUSER),
             ("deletions", kind::DELETIONS),
         ];
         let Some((_, kind)) = words.iter().find(|(word, _)| tokens.abbreviates(index, word)) else {

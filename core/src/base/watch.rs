@@ -27,8 +27,12 @@ pub mod kind {
     pub const CONNEVENTS: u32 = 1 << 5;
     /// `deletions`.
     pub const DELETIONS: u32 = 1 << 6;
-    /// `proxyreqs`, `proxyevents`, `proxyuser`: accepted, never sent.
-    pub const PROXY: u32 = 1 << 7;
+    /// `proxyreqs`.
+    pub const PROXYREQS: u32 = 1 << 7;
+    /// `proxyevents`.
+    pub const PROXYEVENTS: u32 = 1 << 8;
+    /// `proxyuser`: lines of a Lua program.
+    pub const PROXYUSER: u32 = 1 << 9;
 
     /// All kinds that [`named`] returns.
     pub const ALL: u32 = FETCHERS | MUTATIONS | DELETIONS | EVICTIONS | CONNEVENTS;

@@ -296,8 +296,8 @@ impl Backends {
         let pause = engine::fail(&mut self.engine, index, reason, &mut round.host(&mut self.links));
         let context = round.around.context;
         let hub = context.cache.watch_hub();
-        if !was_bad && hub.wants(kind::PROXY) {
-            hub.event(kind::PROXY, |line| {
+        if !was_bad && hub.wants(kind::PROXYEVENTS) {
+            hub.event(kind::PROXYEVENTS, |line| {
                 // Writing to a String cannot fail.
                 let _ = write!(
                     line,
@@ -311,8 +311,8 @@ impl Backends {
         let word = if flapped { "markedbadflap" } else { "markedbad" };
         if !was_bad {
             context.log(1, || format!("proxy: backend {label} is bad: {}{words}", reason.word()));
-            if hub.wants(kind::PROXY) {
-                hub.event(kind::PROXY, |line| {
+            if hub.wants(kind::PROXYEVENTS) {
+                hub.event(kind::PROXYEVENTS, |line| {
                     let _ = write!(
                         line,
                         "type=proxy_backend error={word} {} label={label} retry={}",

@@ -212,8 +212,8 @@ fn report(context: &ServerState, pool: &str, place: &Place, result: Result<(), R
         Err(reason) => format!("proxy: pool {pool}: backend {backend} is down: {}{words}", reason.word()),
     });
     let hub = context.cache.watch_hub();
-    if hub.wants(kind::PROXY) {
-        hub.event(kind::PROXY, |line| {
+    if hub.wants(kind::PROXYEVENTS) {
+        hub.event(kind::PROXYEVENTS, |line| {
             let (status, error) = match result {
                 Ok(()) => ("up", ""),
                 Err(reason) => ("down", reason.word()),

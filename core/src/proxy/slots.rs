@@ -36,6 +36,11 @@ impl<T> Slots<T> {
         self.values.get_mut(number)?.as_mut()
     }
 
+    /// Iterates over all values.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.values.iter().flatten()
+    }
+
     /// Removes the value with this number.
     pub fn remove(&mut self, number: usize) -> Option<T> {
         let value = self.values.get_mut(number)?.take()?;

@@ -133,8 +133,8 @@ impl ServerState {
     fn reload_program(&self, proxy: &dyn Program) -> Result<(), String> {
         let event = |status: &str| {
             let hub = self.cache.watch_hub();
-            if hub.wants(kind::PROXY) {
-                hub.event(kind::PROXY, |line| {
+            if hub.wants(kind::PROXYEVENTS) {
+                hub.event(kind::PROXYEVENTS, |line| {
                     // Writing to a String cannot fail.
                     let _ = write!(line, "type=proxy_conf status={status}");
                 });

@@ -112,6 +112,10 @@ impl GeneratorObject {
         }
         let context = slot::make(lua, &self.shared, self.number)?;
         slot::give_back(&self.shared, context);
+        let worker = self.shared.borrow();
+        if let Some(generator) = worker.generators.get(self.number) {
+            worker.functions.add(&generator.name, 1, 0);
+        }
         Ok(())
     }
 }

@@ -11,6 +11,7 @@ pub mod errors;
 pub mod generator;
 pub mod hashing;
 pub mod inspector;
+pub mod log;
 pub mod mutator;
 pub mod ratelim;
 pub mod request;

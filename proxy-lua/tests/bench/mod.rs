@@ -98,6 +98,11 @@ impl Bench {
         self.proxy.reload()
     }
 
+    /// Returns the port of a backend.
+    pub fn port(&self, backend: usize) -> u16 {
+        address(&self.backends[backend]).port()
+    }
+
     /// Connects a client.
     pub fn client(&self) -> Client {
         let socket = TcpStream::connect(address(&self.server)).unwrap();
@@ -113,6 +118,17 @@ impl Client {
     /// Sends bytes.
     pub fn send(&mut self, request: &str) {
         self.0.write_all(request.as_bytes()).unwrap();
+    }
+
+    /// Returns the next line with its end.
+    pub fn line(&mut self) -> String {
+        let mut line = Vec::new();
+        while !line.ends_with(b"\n") {
+            let mut byte = [0];
+            self.0.read_exact(&mut byte).unwrap();
+            line.push(byte[0]);
+        }
+        String::from_utf8(line).unwrap()
     }
 
     /// Sends requests, and expects these replies.

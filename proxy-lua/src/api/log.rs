@@ -1,0 +1,139 @@
+//! `mcp.log`, `mcp.log_req` and `mcp.log_reqsample`: lines for watchers.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use mlua::{AnyUserData, Lua, LuaString, Result, Table, Value};
+
+use super::request::Request;
+use crate::response::Response;
+use crate::wait::Rank;
+use crate::worker::{LineKind, Shared, Worker};
+
+/// Longest detail and longest request of a line.
+const DETAIL_MAX: usize = 150;
+const REQUEST_MAX: usize = 300;
+
+/// A request, its response, a detail and the descriptor of the client.
+type Logged = (AnyUserData, Value, Option<LuaString>, Option<i64>);
+
+/// Milliseconds, a rate, whether errors are logged, and a [`Logged`].
+type Sample = (i64, i64, Value, AnyUserData, Value, Option<LuaString>, Option<i64>);
+
+/// Adds the functions.
+///
+/// # Errors
+/// If there is no memory.
+pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
+    let state = Rc::clone(shared);
+    let log = move |_: &Lua, text: LuaString| {
+        state.borrow_mut().line(LineKind::User, || format!("type=proxy_user msg={}", text.to_string_lossy()));
+        Ok(())
+    };
+    mcp.set("log", lua.create_function(log)?)?;
+    let state = Rc::clone(shared);
+    let log = move |_: &Lua, (request, response, detail, fd): Logged| {
+        let (request, response) = (request.borrow::<Request>()?, read(&response));
+        log_request(&mut state.borrow_mut(), &request, &response, detail.as_ref(), fd);
+        Ok(())
+    };
+    mcp.set("log_req", lua.create_function(log)?)?;
+    let state = Rc::clone(shared);
+    let log = move |_: &Lua, (millis, rate, all_errors, request, response, detail, fd): Sample| {
+        let (request, response) = (request.borrow::<Request>()?, read(&response));
+        let mut worker = state.borrow_mut();
+        let is_error = all_errors.as_boolean().unwrap_or(!all_errors.is_nil()) && response.status != 0;
+        let micros = u64::try_from(millis).unwrap_or(0).saturating_mul(1000);
+        let is_slow = micros > 0 && response.elapsed > micros;
+        if is_error || is_slow || u64::try_from(rate).is_ok_and(|rate| worker.draw(rate)) {
+            log_request(&mut worker, &request, &response, detail.as_ref(), fd);
+        }
+        Ok(())
+    };
+    mcp.set("log_reqsample", lua.create_function(log)?)
+}
+
+/// The parts of a response that a line shows.
+#[derive(Default)]
+struct Shown {
+    kind: u8,
+    code: i64,
+    status: i64,
+    elapsed: u64,
+    backend: Option<String>,
+}
+
+fn read(value: &Value) -> Shown {
+    let response = value.as_userdata().and_then(|object| object.borrow::<Response>().ok());
+    response.map_or_else(Shown::default, |response| Shown {
+        kind: response.kind(),
+        code: response.code(),
+        status: response.status(),
+        elapsed: response.elapsed,
+        backend: Some(response.backend.as_deref().unwrap_or("internal:0").to_owned()),
+    })
+}
+
+fn log_request(
+    worker: &mut Worker,
+    request: &Request,
+    shown: &Shown,
+    detail: Option<&LuaString>,
+    fd: Option<i64>,
+) {
+    let rank = match (shown.status, shown.code) {
+        (0, crate::response::code::END) => Rank::Ok,
+        (0, _) => Rank::Good,
+        _ => Rank::Error,
+    };
+    let detail = detail.map(LuaString::to_string_lossy).unwrap_or_default();
+    let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
+    worker.line(LineKind::Request, || {
+        text(shown, rank, fd.unwrap_or(0), &detail, line.as_deref().unwrap_or_default())
+    });
+}
+
+fn text(shown: &Shown, rank: Rank, fd: i64, detail: &str, line: &str) -> String {
+    let rank = match rank {
+        Rank::Good => "good",
+        Rank::Ok => "ok",
+        Rank::Text | Rank::Error => "any",
+    };
+    let Shown { kind, code, status, elapsed, backend } = shown;
+    let backend = backend.as_deref().unwrap_or(":");
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "type=proxy_req elapsed={elapsed} type={kind} code={code} status={status} res={rank} cfd={fd} be={backend} detail={} req={}",
+        cut(detail, DETAIL_MAX),
+        cut(line, REQUEST_MAX),
+    );
+    text
+}
+
+/// Logs a request by the rules of its backend.
+pub fn log_reply(
+    worker: &mut Worker,
+    request: &Request,
+    response: &Response,
+    rank: Rank,
+    fd: i32,
+    tag: &str,
+) {
+    let shown = Shown {
+        kind: response.kind(),
+        code: response.code(),
+        status: response.status(),
+        elapsed: response.elapsed,
+        backend: Some(response.backend.as_deref().unwrap_or("internal:0").to_owned()),
+    };
+    let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
+    worker
+        .line(LineKind::Request, || text(&shown, rank, fd.into(), tag, line.as_deref().unwrap_or_default()));
+}
+
+/// Returns the start of a text.
+fn cut(text: &str, most: usize) -> &str {
+    text.get(..text.floor_char_boundary(most)).unwrap_or(text)
+}
