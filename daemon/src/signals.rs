@@ -104,6 +104,11 @@ fn act(signal: i32, served: &Served, farewell: &Farewell) {
         },
         SIGHUP => match context.reload() {
             Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
+            // As memcached, the process ends if the program of a proxy has failed.
+            Err(line) if context.proxy.as_ref().is_some_and(|proxy| proxy.is_broken()) => {
+                context.log(0, || line);
+                process::exit(1);
+            }
             Err(line) => context.log(0, || line),
         },
         _ if Some(signal) == upgrade::SIGNAL => match upgrade.check() {

@@ -1,8 +1,8 @@
 //! memcached's proxy in Lua: its programs run unmodified.
 //!
 //! ```text
-//!   program ── load ──▶ Tree of pools ──▶ engine of each worker ──▶ machine ── run ──▶ functions
-//!      └─ reload, when all workers have loaded                        wait: when they go on
+//!   configurator ── load ──▶ Tree of pools ──▶ engine of each worker ──▶ machine ──▶ functions
+//!        └─ reload: all workers or none                                 wait: when they go on
 //!
 //!   api        the tables and objects that programs see       knows Lua
 //!   request, response, inspector, mutator, router, ratelim,   know no Lua
@@ -10,11 +10,12 @@
 //! ```
 
 pub mod api;
+mod configurator;
 pub mod counters;
 mod engine;
+mod fault;
 mod functions;
 pub mod inspector;
-mod load;
 mod loaded;
 mod machine;
 pub mod mutator;

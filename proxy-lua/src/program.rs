@@ -1,15 +1,16 @@
 //! The program of a server: memcached's proxy with a configuration in Lua.
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use memcache_core::ProxyConfig;
 use memcache_core::internal::proxy::engine::Host;
 use memcache_core::internal::proxy::program::{AnyEngine, Program, Seat, Statistics};
 
+use crate::configurator::{Configurator, Runs};
 use crate::engine::LuaEngine;
-use crate::load::load;
+use crate::fault::LoadFault;
 use crate::loaded::Sources;
 use crate::reload::Reloads;
 
@@ -17,10 +18,10 @@ use crate::reload::Reloads;
 pub struct LuaProxy {
     sources: Sources,
     reloads: Arc<Reloads>,
-    /// Number of workers. Held during a reload.
-    workers: Mutex<usize>,
-    loads: AtomicU64,
-    load_fails: AtomicU64,
+    runs: Arc<Runs>,
+    configurator: OnceLock<Configurator>,
+    /// Whether a reload has failed in a way that ends memcached.
+    is_broken: AtomicBool,
 }
 
 impl fmt::Debug for LuaProxy {
@@ -35,9 +36,9 @@ impl LuaProxy {
         Arc::new(Self {
             sources,
             reloads: Arc::default(),
-            workers: Mutex::new(0),
-            loads: AtomicU64::new(0),
-            load_fails: AtomicU64::new(0),
+            runs: Arc::default(),
+            configurator: OnceLock::new(),
+            is_broken: AtomicBool::new(false),
         })
     }
 
@@ -45,44 +46,54 @@ impl LuaProxy {
     pub fn config(self: &Arc<Self>) -> ProxyConfig {
         ProxyConfig::from(Arc::clone(self) as Arc<dyn Program>)
     }
+
+    fn load(&self) -> Result<(), LoadFault> {
+        let stopped = || LoadFault::unread("the proxy has not been started".into());
+        self.configurator.get().ok_or_else(stopped)?.load()
+    }
 }
 
 impl Program for LuaProxy {
     fn start(&self, workers: usize) -> Result<(), String> {
-        *self.workers.lock().unwrap_or_else(PoisonError::into_inner) = workers;
-        self.loads.fetch_add(1, Relaxed);
-        self.reloads.begin_with(load(&self.sources, workers, None)?);
-        Ok(())
+        let (reloads, runs) = (Arc::clone(&self.reloads), Arc::clone(&self.runs));
+        let started = Configurator::start(self.sources.clone(), workers, reloads, runs);
+        let started = started.map_err(|e| format!("failed to start the thread of the configuration: {e}"))?;
+        self.configurator.set(started).map_err(|_| "a proxy can be started once only".to_owned())?;
+        self.load().map_err(|fault| fault.line)
     }
 
     fn reload(&self) -> Result<(), String> {
-        let workers = self.workers.lock().unwrap_or_else(PoisonError::into_inner);
-        self.loads.fetch_add(1, Relaxed);
-        let before = self.reloads.current();
-        let loaded = load(&self.sources, *workers, before.as_deref());
-        let result = loaded.and_then(|loaded| self.reloads.reload(loaded));
-        self.load_fails.fetch_add(u64::from(result.is_err()), Relaxed);
-        result
+        self.load().map_err(|fault| {
+            self.is_broken.fetch_or(fault.is_fatal, Relaxed);
+            fault.line
+        })
     }
 
-    fn statistics(&self) -> Statistics {
-        let mut statistics = Statistics {
-            reloads: self.loads.load(Relaxed),
-            reload_fails: self.load_fails.load(Relaxed),
-            ..Statistics::default()
-        };
-        if let Some(loaded) = self.reloads.current() {
-            statistics.active_limit = loaded.active_limit();
-            statistics.held_limit = loaded.memory_limit();
-            statistics.user = loaded.counters.named().map(|(name, sum)| (name.to_owned(), sum)).collect();
-            statistics.functions = loaded.functions.all();
-        }
-        statistics
+    fn is_broken(&self) -> bool {
+        self.is_broken.load(Relaxed)
     }
 
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String> {
         let engine = LuaEngine::new(seat.worker, Arc::clone(&self.reloads), host)?;
         self.reloads.join(seat.worker, seat.wake);
         Ok(AnyEngine::Other(Box::new(engine)))
+    }
+
+    fn statistics(&self) -> Statistics {
+        let Runs { loads, load_fails, crons, cron_fails } = &*self.runs;
+        let mut statistics = Statistics {
+            reloads: loads.load(Relaxed),
+            reload_fails: load_fails.load(Relaxed),
+            cron_runs: crons.load(Relaxed),
+            cron_fails: cron_fails.load(Relaxed),
+            ..Statistics::default()
+        };
+        if let Some(loaded) = self.reloads.current() {
+            statistics.active_limit = loaded.active_limit();
+            statistics.held_limit = loaded.memory_limit();
+            statistics.user = loaded.counters.named().map(|(name, sum)| (name.to_owned(), sum)).collect();
+            statistics.functions = self.reloads.functions().all();
+        }
+        statistics
     }
 }

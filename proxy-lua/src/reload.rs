@@ -4,10 +4,14 @@
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::functions::Functions;
 use crate::loaded::Loaded;
 
 /// Time in which workers load a configuration. A worker that is busy for longer keeps the old one.
 const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Most lines that wait for a worker.
+const LINES_MAX: usize = 1000;
 
 type Wake = Arc<dyn Fn() + Send + Sync>;
 
@@ -28,6 +32,8 @@ struct State {
     /// Whether the last load is used. `None` until that is decided.
     decided: Option<bool>,
     wakes: Vec<(usize, Wake)>,
+    /// Lines for watchers.
+    lines: Vec<String>,
 }
 
 /// The loads of a server.
@@ -35,6 +41,7 @@ struct State {
 pub struct Reloads {
     state: Mutex<State>,
     reported: Condvar,
+    functions: Arc<Functions>,
 }
 
 impl std::fmt::Debug for Reloads {
@@ -49,9 +56,25 @@ impl Reloads {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the first configuration.
-    pub fn begin_with(&self, loaded: Loaded) {
-        self.state().current = Some(Arc::new(loaded));
+    /// Returns the counts of functions of all workers.
+    pub fn functions(&self) -> &Arc<Functions> {
+        &self.functions
+    }
+
+    /// Leaves a line for the watchers of `proxyevents`, which a worker hands to them.
+    pub fn post(&self, line: String) {
+        let mut state = self.state();
+        if state.lines.len() < LINES_MAX {
+            state.lines.push(line);
+        }
+        if let Some((_, wake)) = state.wakes.first() {
+            wake();
+        }
+    }
+
+    /// Takes the lines for watchers.
+    pub fn take_lines(&self) -> Vec<String> {
+        std::mem::take(&mut self.state().lines)
     }
 
     /// Returns the configuration in use.
@@ -64,7 +87,8 @@ impl Reloads {
         self.state().wakes.push((worker, wake));
     }
 
-    /// Lets all workers load a configuration, and use it if all can.
+    /// Lets all workers load a configuration, and use it if all can. Before there are workers, they
+    /// begin with it.
     ///
     /// # Errors
     /// The line of the first worker that cannot load it. All workers keep the old one.

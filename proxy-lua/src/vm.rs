@@ -10,10 +10,12 @@ use memcache_core::internal::proxy::links::Links;
 use mlua::{Error, Function, HookTriggers, Lua, Result, Value, VmState};
 
 use crate::api::config::{self, Settings};
+use crate::api::cron::Crons;
 use crate::api::errors::message;
 use crate::api::generator::PoolHandle;
 use crate::api::{
-    constants, context, counters, errors, generator, hashing, inspector, log, mutator, ratelim, request, time,
+    constants, context, counters, cron, errors, generator, hashing, inspector, log, mutator, ratelim,
+    request, time,
 };
 use crate::counters::Counters;
 use crate::loaded::{Chunk, Loaded};
@@ -57,11 +59,13 @@ pub fn configuration(
     argument: Option<&str>,
     settings: &Rc<RefCell<Settings>>,
     counters: &Rc<RefCell<Counters>>,
+    crons: &Rc<RefCell<Crons>>,
 ) -> Result<Lua> {
     let (lua, mcp) = base(argument)?;
     config::add(&lua, &mcp, settings)?;
     hashing::add(&lua, &mcp)?;
     counters::add_names(&lua, &mcp, counters, write_line)?;
+    cron::add(&lua, &mcp, crons)?;
     mcp.set("log", lua.create_function(|_, _: mlua::Variadic<Value>| Ok(()))?)?;
     ratelim::add_global(&lua, &mcp)?;
     lua.globals().set("mcp", mcp)?;

@@ -211,7 +211,7 @@ fn a_reload_changes_all_workers_or_none() {
     for (program, line) in [
         ("x = ", "ERROR: Failed to load proxy_startfile: "),
         ("error('no')", "ERROR: Failed to load data into lua config state: "),
-        ("", "ERROR: Configuration file missing 'mcp_config_pools' function"),
+        ("mcp_config_pools = nil", "ERROR: Configuration file missing 'mcp_config_pools' function"),
         ("function mcp_config_pools() error('no') end", "ERROR: Failed to execute mcp_config_pools: "),
         ("function mcp_config_pools() end", "Configuration file missing 'mcp_config_routes' function"),
         (
@@ -344,4 +344,38 @@ fn limits_of_requests_and_of_memory() {
     client.asks("mn\r\n", "MN\r\n");
     let stats = bench.server.stats("proxy").unwrap();
     assert!(stats.contains(&("buffer_memory_used".into(), "0".into())), "{stats:?}");
+}
+
+/// Globals of the configuration outlive a reload, which a timed function may ask for.
+#[test]
+fn a_timed_function_reloads_the_configuration() {
+    let bench = Bench::new(
+        0,
+        "
+        loads = (loads or 0) + 1
+        function mcp_config_pools()
+            mcp.add_stat(1, 'load_' .. loads)
+            if loads < 3 then
+                mcp.register_cron('again', { every = 1, func = mcp.schedule_config_reload })
+            end
+            return { load = loads }
+        end
+        function mcp_config_routes(result)
+            mcp.attach(mcp.CMD_MG, function(r) return 'HD load ' .. result.load .. '\\r\\n' end)
+        end",
+    );
+    let mut client = bench.client();
+    client.send("mg k\r\n");
+    let mut line = client.line();
+    while line != "HD load 3\r\n" {
+        assert!(["HD load 1\r\n", "HD load 2\r\n"].contains(&line.as_str()), "{line}");
+        client.send("mg k\r\n");
+        line = client.line();
+    }
+    let stats = bench.server.stats("").unwrap();
+    let value = |name: &str| stats.iter().find(|(other, _)| other == name).map(|(_, value)| value.clone());
+    assert_eq!(value("proxy_config_reloads").as_deref(), Some("3"));
+    assert_eq!(value("proxy_config_cron_runs").as_deref(), Some("2"));
+    let stats = bench.server.stats("proxy").unwrap();
+    assert!(stats.contains(&("user_load_3".into(), "0".into())), "{stats:?}");
 }

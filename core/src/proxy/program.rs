@@ -136,6 +136,12 @@ pub trait Program: Send + Sync {
         Err("this proxy has no configuration that can be read again".into())
     }
 
+    /// Returns whether a reload has failed so that memcached would end. A process that is a server
+    /// ends then.
+    fn is_broken(&self) -> bool {
+        false
+    }
+
     /// Handles a change of names, on the thread that looks them up.
     ///
     /// # Errors

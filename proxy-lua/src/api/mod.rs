@@ -7,6 +7,7 @@ pub mod config;
 pub mod constants;
 pub mod context;
 pub mod counters;
+pub mod cron;
 pub mod errors;
 pub mod generator;
 pub mod hashing;
