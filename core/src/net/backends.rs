@@ -12,10 +12,11 @@ use mio::event::Event;
 use mio::{Registry, Token};
 
 use super::probes::Probes;
-use super::remote::{Named, Remote};
-use crate::base::watch::kind;
+use super::remote::Remote;
+use crate::base::watch::{kind, push_uri_encoded};
 use crate::cache::Cache;
 use crate::protocol::output::{Output, SlotId};
+use crate::proxy::backend::Named;
 use crate::proxy::engine::{self, Client, Engine, Host, Surroundings};
 use crate::proxy::failure::Reason;
 use crate::proxy::hooks::Hooks;
@@ -291,7 +292,8 @@ impl Backends {
         let (place, depth, was_bad) =
             (Arc::clone(&link.place), link.connection.depth(), link.connection.is_bad());
         let unread = link.connection.unread();
-        let unread = unread.get(..SHOWN).unwrap_or(unread).escape_ascii().to_string();
+        let mut shown = String::new();
+        push_uri_encoded(&mut shown, unread.get(..SHOWN).unwrap_or(unread));
         let (backend, label) = (&place.address, &place);
         let pause = engine::fail(&mut self.engine, index, reason, &mut round.host(&mut self.links));
         let context = round.around.context;
@@ -301,7 +303,7 @@ impl Backends {
                 // Writing to a String cannot fail.
                 let _ = write!(
                     line,
-                    "type=proxy_backend error={} {} label={label} depth={depth} rbuf={unread}",
+                    "type=proxy_backend error={} {} label={label} depth={depth} rbuf={shown}",
                     reason.word(),
                     Named(backend),
                 );

@@ -11,8 +11,9 @@ use std::time::Instant;
 use mio::event::Event;
 use mio::{Registry, Token};
 
-use super::remote::{Named, Remote};
+use super::remote::Remote;
 use crate::base::watch::kind;
+use crate::proxy::backend::Named;
 use crate::proxy::bounds::Bounds;
 use crate::proxy::connection::Connection;
 use crate::proxy::failure::Reason;

@@ -1,6 +1,5 @@
 //! The socket of a connection to a backend, and the addresses that it may have.
 
-use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -188,17 +187,5 @@ impl Remote {
     fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
         self.error = Some(error.to_string());
         reason
-    }
-}
-
-/// An address, as memcached logs it.
-pub(super) struct Named<'a>(pub(super) &'a Address);
-
-impl fmt::Display for Named<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Address::Tcp(host, port) => write!(f, "name={host} port={port}"),
-            Address::Unix(path) => write!(f, "name={path} port=0"),
-        }
     }
 }

@@ -45,6 +45,27 @@ impl Address {
     }
 }
 
+impl Address {
+    /// Returns host and port, or the path of a socket and 0.
+    pub fn parts(&self) -> (&str, u16) {
+        match self {
+            Self::Tcp(host, port) => (host, *port),
+            Self::Unix(path) => (path, 0),
+        }
+    }
+}
+
+/// An address, as memcached logs it.
+#[derive(Debug)]
+pub struct Named<'a>(pub &'a Address);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port) = self.0.parts();
+        write!(f, "name={host} port={port}")
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

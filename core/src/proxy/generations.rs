@@ -23,6 +23,8 @@ pub struct Generation {
     pub links: Vec<Vec<Vec<usize>>>,
     /// The counters of each pool.
     pub counters: Vec<Arc<PoolCounters>>,
+    /// Whether requests to a pool may be logged.
+    pub logs: bool,
     /// The buckets of rate limits.
     pub buckets: Vec<Bucket>,
     /// Requests under way.
@@ -46,7 +48,8 @@ impl Generation {
         let counters = counters.collect();
         let buckets = vec![Bucket::default(); loaded.limits.len()];
         let routes = Arc::clone(&loaded.routes);
-        Self { number, loaded, routes, links: acquired, counters, buckets, active: 0 }
+        let logs = routes.pools.iter().any(|pool| pool.log.is_some());
+        Self { number, loaded, routes, links: acquired, counters, logs, buckets, active: 0 }
     }
 
     /// Takes the fill of the rate limits that an earlier configuration has at the same places.

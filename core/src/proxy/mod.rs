@@ -27,6 +27,7 @@ mod item;
 pub mod line;
 pub mod links;
 pub mod loaded;
+pub mod log;
 pub mod names;
 pub mod native;
 pub mod pool;

@@ -11,6 +11,7 @@ use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
 use super::health::{Eject, PoolHealth};
 use super::links::Place;
+use super::log::LogRules;
 use super::source::Source;
 use crate::tls::{ClientRules, client_rules};
 
@@ -40,6 +41,8 @@ pub struct Pool {
     pub filter: Option<KeyFilter>,
     /// The connections to its backends.
     pub bounds: Bounds,
+    /// The requests to log. `None` for none.
+    pub log: Option<LogRules>,
     /// The rules of TLS, once the files of `bounds.tls` are read.
     pub rules: Option<Arc<ClientRules>>,
     /// The health of its backends, if they are probed.
@@ -69,6 +72,7 @@ impl Pool {
             key_hash,
             filter,
             bounds,
+            log: None,
             rules: None,
             health: None,
             seed,

@@ -6,6 +6,7 @@
 //! ```
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::command::Kind;
 use super::engine::{Client, Engine, Host};
@@ -15,11 +16,13 @@ use super::hooks::Hooks;
 use super::item::Item;
 use super::links::{Ask, Links};
 use super::loaded::Shared;
+use super::log::Logged;
 use super::reply::Meaning;
 use super::request::{ClientRequest, Quiet};
 use super::route::{Route, Routes};
 use super::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
 use super::slots::Slots;
+use crate::base::watch::{WatchHub, kind};
 use crate::protocol::output::SlotId;
 
 /// The reply if requests and replies under way hold too much memory.
@@ -57,6 +60,8 @@ struct Gathering {
 struct Active {
     /// `None` once it is answered.
     asker: Option<Asker>,
+    /// Descriptor of the client.
+    fd: i32,
     request: ClientRequest,
     draw: u64,
     run: Run,
@@ -64,6 +69,8 @@ struct Active {
     generation: u64,
     /// The sends by their number.
     sends: Vec<Send>,
+    /// The times of the sends that may be logged, by their number.
+    times: Vec<(usize, Instant)>,
     /// Replies that may still become the answer, by the number of their send.
     replies: Vec<(usize, Vec<u8>)>,
 }
@@ -80,6 +87,39 @@ impl Active {
         let request = Request { key: request.key(), command: request.command, draw: *draw };
         let Generation { routes, buckets, .. } = generations.get(*generation);
         run.on_reply(number, mark, &mut Turn { routes, request, millis, buckets, actions });
+    }
+}
+
+impl Active {
+    /// Writes a line about the reply to a send, if its pool wants one.
+    #[inline]
+    fn log(&self, own: &Generation, number: usize, reply: Option<&[u8]>, mark: Mark, host: &Host<'_>) {
+        let hub = host.server.cache().watch_hub();
+        if own.logs && hub.wants(kind::PROXYREQS) {
+            self.write(own, number, reply, mark, hub);
+        }
+    }
+
+    #[cold]
+    fn write(&self, own: &Generation, number: usize, reply: Option<&[u8]>, mark: Mark, hub: &WatchHub) {
+        let pool = self.sends.get(number).and_then(|send| own.routes.pools.get(send.pool));
+        let Some((pool, rules)) = pool.and_then(|pool| Some((pool, pool.log?))) else { return };
+        let Some((_, begin)) = self.times.iter().find(|(of, _)| *of == number) else { return };
+        let elapsed = begin.elapsed();
+        if !rules.choose(elapsed, mark == Mark::Error, self.draw) {
+            return;
+        }
+        let found = pool.find(self.request.key()).ok();
+        let logged = Logged {
+            elapsed,
+            reply,
+            result: mark.word(),
+            client: self.fd,
+            backend: found.and_then(|index| pool.backends.get(index)).map(|backend| &backend.address),
+            detail: &pool.name,
+            request: self.request.line(),
+        };
+        hub.event(kind::PROXYREQS, |line| logged.push(line));
     }
 }
 
@@ -122,7 +162,7 @@ impl Relay {
         self.generations.routes()
     }
 
-    fn run(&mut self, asker: Asker, request: ClientRequest, host: &mut Host<'_>) {
+    fn run(&mut self, (asker, fd): (Asker, i32), request: ClientRequest, host: &mut Host<'_>) {
         // Xorshift.
         self.draw ^= self.draw << 13;
         self.draw ^= self.draw >> 7;
@@ -132,8 +172,8 @@ impl Relay {
         let (millis, actions) = (host.millis, &mut self.actions);
         let (generation, Generation { routes, buckets, .. }) = self.generations.begin();
         let run = Run::start(&mut Turn { routes, request: about, millis, buckets, actions });
-        let (asker, sends, replies) = (Some(asker), Vec::new(), Vec::new());
-        let active = Active { asker, request, draw, run, generation, sends, replies };
+        let (asker, sends, times, replies) = (Some(asker), Vec::new(), Vec::new(), Vec::new());
+        let active = Active { asker, fd, request, draw, run, generation, sends, times, replies };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
     }
@@ -158,6 +198,7 @@ impl Relay {
                         {
                             counters.errors.add(1);
                         }
+                        active.log(self.generations.get(active.generation), send.number, None, mark, host);
                         let world = (&mut self.generations, host.millis, &mut self.actions);
                         active.resume(send.number, mark, world);
                     }
@@ -199,9 +240,12 @@ impl Relay {
         let active = self.active.get_mut(id).ok_or(Mark::Error)?;
         active.sends.resize(number.max(active.sends.len()), send);
         active.sends.push(send);
-        let Generation { routes, links, counters, .. } = self.generations.get(active.generation);
+        let Generation { routes, links, counters, logs, .. } = self.generations.get(active.generation);
         if let Some(counters) = counters.get(pool) {
             counters.requests.add(1);
+        }
+        if *logs {
+            active.times.push((number, host.now));
         }
         let (chosen, backends) = routes.pools.get(pool).zip(links.get(pool)).ok_or(Mark::Error)?;
         let request = &active.request;
@@ -308,7 +352,7 @@ impl Engine for Relay {
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
-            return self.run(Asker::Client(slot), request, host);
+            return self.run((Asker::Client(slot), client.fd), request, host);
         }
         if requests.is_empty() {
             return self.answers.push((slot, END.to_vec()));
@@ -316,7 +360,7 @@ impl Engine for Relay {
         let left = requests.len();
         let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left, error: None });
         for (index, request) in requests.into_iter().enumerate() {
-            self.run(Asker::Get(get, index), request, host);
+            self.run((Asker::Get(get, index), client.fd), request, host);
         }
     }
 
@@ -327,6 +371,13 @@ impl Engine for Relay {
             Some((_, Meaning::Miss)) => Mark::Miss,
             Some((_, Meaning::ServerError | Meaning::Refused | Meaning::Version)) | None => Mark::Error,
         };
+        active.log(
+            self.generations.get(active.generation),
+            ask.number,
+            reply.map(|(bytes, _)| bytes),
+            mark,
+            host,
+        );
         if mark == Mark::Error
             && let Some(send) = active.sends.get(ask.number)
             && let Some(counters) = self.generations.get(active.generation).counters.get(send.pool)

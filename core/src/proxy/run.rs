@@ -23,6 +23,17 @@ pub enum Mark {
     Error,
 }
 
+impl Mark {
+    /// Returns memcached's word for it in the log.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Miss => "ok",
+            Self::Error => "any",
+        }
+    }
+}
+
 /// A client's request.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {

@@ -11,6 +11,7 @@ use super::super::distribution::{DISTRIBUTIONS, Distribution};
 use super::super::filter::KeyFilter;
 use super::super::hash::{KEY_HASHES, KeyHash};
 use super::super::health::{EJECTS, Eject, Health, PoolHealth, Probe};
+use super::super::log::LogRules;
 use super::super::pool::{Member, Pool};
 use super::super::source::Source;
 use super::entry::{ConfigFault, Entry, MAX_NAME, Table};
@@ -42,7 +43,7 @@ const MAX_WEIGHT: u32 = 1000;
 
 /// Reads a pool.
 pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
-    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed", "health"];
+    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed", "health", "log"];
     table.allow(&[&own[..], &BOUNDS].concat())?;
     let distribution = match table.get("distribution") {
         Some(entry) => {
@@ -79,6 +80,7 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
     if let Some(entry) = table.get("health") {
         pool.health = Some(PoolHealth::new(health(&entry.table()?)?, pool.backends.len()));
     }
+    pool.log = table.get("log").map(|entry| log(&entry.table()?)).transpose()?;
     let has_socket = pool.backends.iter().any(|backend| matches!(backend.address, Address::Unix(_)));
     match table.get("tls") {
         Some(entry) if has_socket => entry.fail("a Unix socket has no TLS"),
@@ -143,6 +145,18 @@ fn probe(entry: &Entry<'_>) -> Result<Probe, ConfigFault> {
         None if text == "version" => Ok(Probe::Version),
         None => entry.wanted("version, or get and a key"),
     }
+}
+
+/// Reads the rules that choose the requests to log.
+fn log(table: &Table<'_>) -> Result<LogRules, ConfigFault> {
+    table.allow(&["slow_ms", "sample", "errors"])?;
+    let slow = table.number("slow_ms", 1, MAX_MILLIS)?.map(Duration::from_millis);
+    let sample = table.number("sample", 1, u32::MAX.into())?.map_or(0, |one_of| one_of as u32);
+    let rules = LogRules { slow, sample, errors: table.switch("errors")? };
+    if rules == LogRules::default() {
+        return table.fail("log has at least one of slow_ms, sample and errors = true");
+    }
+    Ok(rules)
 }
 
 /// Reads the files of TLS. They are opened later.
