@@ -127,7 +127,7 @@ pub use self::{
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, NameAnswer,
         NameQuestion, NameRecords, Passwords, Protocol, ProxyConfig, Resolver, ServerConfig, ServiceRecord,
-        SnapshotWork, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,
+        SnapshotWork, Tag, TlsConfig, TlsMode, TlsPem, TlsUser, TlsVersion, VerifyMode,
     },
     net::address::BoundAddress,
     server::Server,

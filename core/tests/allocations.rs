@@ -229,6 +229,7 @@ fn workers_do_not_allocate() {
         addr: "127.0.0.1:0".parse().unwrap(),
         protocol: Protocol::Negotiating,
         tls: TlsMode::Off,
+        tag: None,
     }];
     let server =
         Server::start(ServerConfig { listen, cache: config(), threads: 1, ..ServerConfig::default() })

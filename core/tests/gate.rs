@@ -278,8 +278,9 @@ fn little_is_kept_for_strangers() {
 
 #[test]
 fn no_listener_leads_past_the_gate() {
-    let listen =
-        |protocol| vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol, tls: TlsMode::Off }];
+    let listen = |protocol| {
+        vec![Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol, tls: TlsMode::Off, tag: None }]
+    };
     let udp = || vec![Listen::Udp { addr: ([127, 0, 0, 1], 0).into() }];
     for (method, listen) in [
         (AuthMethod::Sasl, listen(Protocol::Ascii)),

@@ -38,6 +38,7 @@ fn a_worker_computed_handshakes_while_its_clients_waited() {
         addr: ([127, 0, 0, 1], 0).into(),
         protocol: Protocol::Negotiating,
         tls: TlsMode::Default,
+        tag: None,
     };
     let server = Server::start(ServerConfig {
         listen: vec![listen],

@@ -49,7 +49,8 @@ impl Bench {
             ..TlsConfig::default()
         };
         let addr = ([127, 0, 0, 1], 0).into();
-        let listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
+        let listen =
+            vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default, tag: None }];
         Server::start(ServerConfig { listen, tls: Some(tls), threads: 1, ..ServerConfig::default() }).unwrap()
     }
 

@@ -100,7 +100,7 @@ type Version = &'static SupportedProtocolVersion;
 static BOTH: [Version; 2] = [&version::TLS12, &version::TLS13];
 
 fn listen(tls: TlsMode) -> Listen {
-    Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Negotiating, tls }
+    Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Negotiating, tls, tag: None }
 }
 
 fn start(tls: TlsConfig, modes: &[TlsMode]) -> Server {
@@ -348,6 +348,7 @@ fn a_set_behind_a_handshake_was_not_seen_by_the_cache() {
             addr: ([127, 0, 0, 1], 0).into(),
             protocol: Protocol::Negotiating,
             tls: TlsMode::Default,
+            tag: None,
         };
         let config =
             ServerConfig { listen: vec![listen], tls: Some(files.tls()), threads, ..ServerConfig::default() };
@@ -391,6 +392,7 @@ fn a_silent_handshake_is_closed_as_idle() {
         addr: ([127, 0, 0, 1], 0).into(),
         protocol: Protocol::Negotiating,
         tls: TlsMode::Default,
+        tag: None,
     };
     let config = ServerConfig {
         listen: vec![listen],
@@ -893,6 +895,7 @@ fn without_tls_there_is_nothing_to_refresh() {
             addr: ([127, 0, 0, 1], 0).into(),
             protocol: Protocol::Negotiating,
             tls: TlsMode::Off,
+            tag: None,
         }],
         ..ServerConfig::default()
     })

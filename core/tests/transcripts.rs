@@ -340,7 +340,8 @@ fn over_tcp(mut config: ServerConfig) -> Remote<TcpStream> {
 fn over_tls(mut config: ServerConfig, pem: &Path) -> Remote<StreamOwned<ClientConnection, TcpStream>> {
     config.tls = Some(TlsConfig { chain_cert: Some(pem.into()), ..TlsConfig::default() });
     let addr = "127.0.0.1:0".parse().unwrap();
-    config.listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
+    config.listen =
+        vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default, tag: None }];
     let server = Server::start(config).unwrap();
     server.cache().clock().freeze();
     let BoundAddress::Tcp(addr) = &server.addresses()[0] else { panic!("not TCP") };

@@ -270,7 +270,7 @@ impl Flags {
         let (endpoints, datagrams) = if start.listens() && !self.listens() {
             (start.endpoints.clone(), start.datagrams.clone())
         } else {
-            self.set_listen(&mut config, &mut notes)?
+            self.set_listen(&mut config)?
         };
         config.validate().map_err(|e| start.conflict(&e))?;
 
@@ -434,15 +434,13 @@ impl Flags {
     }
 
     /// Sets the reported ports and the Unix socket. Returns the endpoints of TCP and of UDP.
-    fn set_listen(
-        &self,
-        config: &mut ServerConfig,
-        notes: &mut Vec<String>,
-    ) -> Result<(Vec<Endpoint>, Vec<Endpoint>), Failure> {
+    fn set_listen(&self, config: &mut ServerConfig) -> Result<(Vec<Endpoint>, Vec<Endpoint>), Failure> {
         let protocol = match self.protocol.as_deref().map(str::trim_start) {
             None => match config.auth.as_ref().map(|auth| auth.method) {
                 None => Protocol::Negotiating,
                 Some(AuthMethod::Sasl) => Protocol::Binary,
+                // A proxy speaks the text protocols.
+                Some(AuthMethod::Text) if config.proxy.is_some() => Protocol::Negotiating,
                 Some(AuthMethod::Text) => Protocol::Ascii,
             },
             // memcached refuses it with authentication as well.
@@ -489,18 +487,17 @@ impl Flags {
         // A port in the list of `-l` applies to UDP as well.
         let list = config.reported.inter.as_deref();
         let tls = if self.enable_ssl { TlsMode::Default } else { TlsMode::Off };
-        let at = |port: Port, notes: &mut Vec<String>| {
-            let endpoint = Endpoint { host: Host::Loopback, port: port.number(), protocol, tls };
+        let has_proxy = config.proxy.is_some();
+        let at = |port: Port| {
+            let endpoint = Endpoint { host: Host::Loopback, port: port.number(), protocol, tls, tag: None };
             match (port, list) {
                 (Port::Off, _) => Ok(Vec::new()),
-                (_, Some(list)) => listen::parse(list, &endpoint, notes),
+                (_, Some(list)) => listen::parse(list, &endpoint, has_proxy),
                 (_, None) => Ok(vec![endpoint]),
             }
         };
-        let endpoints = at(tcp, notes)?;
-        // TCP and UDP share the list, so its notes are kept once.
-        let mut again = Vec::new();
-        let datagrams = at(udp, if tcp == Port::Off { notes } else { &mut again })?;
+        let endpoints = at(tcp)?;
+        let datagrams = at(udp)?;
         Ok((endpoints, datagrams))
     }
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use memcache_core::internal::config::PAGE_SIZE;
 use memcache_core::{
-    AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, TlsMode, Value,
+    AuthConfig, AuthMethod, ConfigError, Listen, Passwords, Protocol, ServerConfig, Tag, TlsMode, Value,
 };
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -31,7 +31,7 @@ pub const DEFAULT_MASK: u32 = 0o700;
 
 /// Names that are not rows of the table of settings.
 const TABLES: [&str; 7] = ["listen", "quota", "auth", "control", "metrics", "process", "cluster"];
-const LISTEN: [&str; 7] = ["tcp", "udp", "unix", "mask", "protocol", "tls", "client_certificates"];
+const LISTEN: [&str; 8] = ["tcp", "udp", "unix", "mask", "protocol", "tls", "client_certificates", "tag"];
 const QUOTA: [&str; 2] = ["prefix", "bytes"];
 const AUTH: [&str; 2] = ["method", "file"];
 const CONTROL: [&str; 2] = ["address", "token_file"];
@@ -290,12 +290,16 @@ impl<'a> Entry<'a> {
     /// Adds a listener.
     fn listen(&self, start: &mut Start) -> Result<(), Failure> {
         let mut address = None;
-        let (mut protocol, mut tls, mut certificates, mut mask) = (None, None, None, None);
+        let (mut protocol, mut tls, mut certificates, mut mask, mut tag) = (None, None, None, None, None);
         for (name, entry) in self.entries(&LISTEN)? {
             match name {
                 "protocol" => protocol = Some(entry.protocol()?),
                 "tls" => tls = Some(entry.switch()?),
                 "client_certificates" => certificates = Some(entry.switch()?),
+                "tag" => match Tag::new(entry.text()?) {
+                    Some(name) => tag = Some(name),
+                    None => return entry.wanted("a text of 1 to 8 bytes"),
+                },
                 "mask" => match octal(entry.text()?) {
                     Some(bits) if bits <= 0o777 => mask = Some(bits),
                     _ => return entry.wanted("permission bits such as \"700\""),
@@ -309,10 +313,12 @@ impl<'a> Entry<'a> {
         };
         let useless = match kind {
             "tcp" => mask.map(|_| "mask"),
-            "unix" => tls.or(certificates).map(|_| "tls"),
-            _ => {
-                mask.map(|_| "mask").or(protocol.map(|_| "protocol")).or(tls.or(certificates).map(|_| "tls"))
-            }
+            "unix" => tls.or(certificates).map(|_| "tls").or(tag.map(|_| "tag")),
+            _ => mask
+                .map(|_| "mask")
+                .or(protocol.map(|_| "protocol"))
+                .or(tls.or(certificates).map(|_| "tls"))
+                .or(tag.map(|_| "tag")),
         };
         if let Some(name) = useless {
             return self.fail(&format!("{name} has no effect on a listener of {kind}"));
@@ -340,7 +346,7 @@ impl<'a> Entry<'a> {
         if list.is_empty() {
             *number = port;
         }
-        list.push(Endpoint { host, port, protocol, tls });
+        list.push(Endpoint { host, port, protocol, tls, tag });
         listen::join(&mut reported.inter, entry.text()?);
         Ok(())
     }
@@ -507,7 +513,8 @@ mod tests {
         let text = "[[listen]]\ntcp = '*:7'\nprotocol = 'ascii'\n[[listen]]\nudp = '[::1]'\n\
             [[listen]]\nunix = '/s'\nmask = '660'\nprotocol = 'binary'\n";
         let start = whole(text);
-        let tcp = Endpoint { host: Host::Any, port: 7, protocol: Protocol::Ascii, tls: TlsMode::Off };
+        let tcp =
+            Endpoint { host: Host::Any, port: 7, protocol: Protocol::Ascii, tls: TlsMode::Off, tag: None };
         assert_eq!(start.endpoints, [tcp]);
         let udp: Vec<_> = start.datagrams.iter().map(|e| (e.host.clone(), e.port)).collect();
         assert_eq!(udp, [(Host::Name("::1".into()), DEFAULT_PORT)]);

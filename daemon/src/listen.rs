@@ -8,7 +8,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
 
-use memcache_core::{Listen, Protocol, TlsMode};
+use memcache_core::{Listen, Protocol, Tag, TlsMode};
 
 use crate::failure::{Failure, reason};
 use crate::number::whole;
@@ -24,6 +24,8 @@ pub struct Endpoint {
     pub protocol: Protocol,
     /// Whether its connections use TLS.
     pub tls: TlsMode,
+    /// Its name for the routes of a proxy.
+    pub tag: Option<Tag>,
 }
 
 /// The addresses of an entry.
@@ -50,12 +52,12 @@ pub fn join(list: &mut Option<String>, more: &str) {
     }
 }
 
-/// Parses a list. Parts that an entry omits are those of `otherwise`. Adds a line to `notes` for
-/// each part that has no effect.
-pub fn parse(list: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Result<Vec<Endpoint>, Failure> {
+/// Parses a list. Parts that an entry omits are those of `otherwise`. The server has a proxy if
+/// `has_proxy` is set.
+pub fn parse(list: &str, otherwise: &Endpoint, has_proxy: bool) -> Result<Vec<Endpoint>, Failure> {
     let mut endpoints = Vec::new();
     for entry in list.split([',', ';']).filter(|entry| !entry.is_empty()) {
-        let endpoint = parse_entry(entry, otherwise, notes)?;
+        let endpoint = parse_entry(entry, otherwise, has_proxy)?;
         if !endpoints.contains(&endpoint) {
             endpoints.push(endpoint);
         }
@@ -66,8 +68,8 @@ pub fn parse(list: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Resul
     Ok(endpoints)
 }
 
-fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Result<Endpoint, Failure> {
-    let Endpoint { port, mut protocol, mut tls, .. } = *otherwise;
+fn parse_entry(entry: &str, otherwise: &Endpoint, has_proxy: bool) -> Result<Endpoint, Failure> {
+    let Endpoint { port, mut protocol, mut tls, mut tag, .. } = *otherwise;
     let mut rest = entry;
     if let Some((prefix @ ("notls" | "btls" | "mtls"), after)) = rest.split_once(':') {
         if tls == TlsMode::Off {
@@ -85,7 +87,7 @@ fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Re
     {
         let (name, after) =
             enclosed(spec).ok_or_else(|| Failure::usage(format!("Invalid protocol spec: \"{spec}\"")))?;
-        protocol = forced_protocol(name, entry)?;
+        protocol = forced_protocol(name, entry, has_proxy)?;
         rest = after;
     }
     if let Some(spec) = rest.strip_prefix("tag")
@@ -93,17 +95,13 @@ fn parse_entry(entry: &str, otherwise: &Endpoint, notes: &mut Vec<String>) -> Re
     {
         let (name, after) = enclosed(spec)
             .ok_or_else(|| Failure::usage(format!("Invalid tag in socket config: \"{spec}\"")))?;
-        if !(1..=8).contains(&name.len()) {
-            return Err(Failure::usage(format!(
-                "Listener tags must be between 1 and 8 characters: \"{name}\""
-            )));
-        }
-        notes.push(format!("tag \"{name}\" of -l has no effect: only the proxy reads tags"));
+        let wrong = || format!("Listener tags must be between 1 and 8 characters: \"{name}\"");
+        tag = Some(Tag::new(name).ok_or_else(|| Failure::usage(wrong()))?);
         rest = after;
     }
 
     let (host, port) = address_in(rest, port, entry)?;
-    Ok(Endpoint { host, port, protocol, tls })
+    Ok(Endpoint { host, port, protocol, tls, tag })
 }
 
 /// Parses `HOST[:PORT]`.
@@ -150,7 +148,7 @@ fn enclosed(spec: &str) -> Option<(&str, &str)> {
     Some((name, after.strip_prefix(':').unwrap_or(after)))
 }
 
-fn forced_protocol(name: &str, entry: &str) -> Result<Protocol, Failure> {
+fn forced_protocol(name: &str, entry: &str, has_proxy: bool) -> Result<Protocol, Failure> {
     let known =
         [("ascii", Protocol::Ascii), ("binary", Protocol::Binary), ("negotiating", Protocol::Negotiating)];
     // As in memcached, an abbreviation counts.
@@ -159,7 +157,9 @@ fn forced_protocol(name: &str, entry: &str) -> Result<Protocol, Failure> {
             return Ok(*protocol);
         }
         if "proxy".starts_with(name) {
-            return Err(Failure::usage(format!("Server not built with proxy: \"{entry}\"")));
+            // A proxy routes the commands of a listener without a protocol of its own.
+            let refused = || Failure::usage(format!("Proxy must be enabled to use: \"{entry}\""));
+            return if has_proxy { Ok(Protocol::Negotiating) } else { Err(refused()) };
         }
     }
     Err(Failure::usage(format!("Invalid protocol spec: \"{name}\"")))
@@ -237,7 +237,12 @@ pub fn addresses(host: &Host, port: u16, system: &impl System) -> Result<Vec<Soc
 
 /// Returns the endpoints of TCP.
 pub fn resolve_tcp(endpoints: &[Endpoint], system: &impl System) -> Result<Vec<Listen>, Failure> {
-    resolve(endpoints, system, |addr, of| Listen::Tcp { addr, protocol: of.protocol, tls: of.tls })
+    resolve(endpoints, system, |addr, of| Listen::Tcp {
+        addr,
+        protocol: of.protocol,
+        tls: of.tls,
+        tag: of.tag,
+    })
 }
 
 /// Returns the endpoints of UDP.
@@ -252,12 +257,12 @@ mod tests {
     type Entry = (Host, u16, Protocol);
 
     fn otherwise(port: u16, protocol: Protocol, tls: TlsMode) -> Endpoint {
-        Endpoint { host: Host::Loopback, port, protocol, tls }
+        Endpoint { host: Host::Loopback, port, protocol, tls, tag: None }
     }
 
     fn entries(list: &str) -> Vec<Entry> {
         let otherwise = otherwise(11211, Protocol::Negotiating, TlsMode::Off);
-        let parsed = parse(list, &otherwise, &mut Vec::new());
+        let parsed = parse(list, &otherwise, false);
         parsed.unwrap_or_else(|e| panic!("{e:?}")).into_iter().map(|e| (e.host, e.port, e.protocol)).collect()
     }
 
@@ -306,7 +311,7 @@ mod tests {
     fn entries_say_whether_tls_is_spoken() {
         let otherwise = otherwise(7, Protocol::Negotiating, TlsMode::Default);
         let list = "a,notls:a,btls:a,mtls:proto[ascii]:tag_b_:[::1]:8,mtls.example";
-        let parsed = parse(list, &otherwise, &mut Vec::new()).unwrap_or_default();
+        let parsed = parse(list, &otherwise, false).unwrap_or_default();
         let modes: Vec<_> = parsed.iter().map(|e| (e.host.clone(), e.port, e.tls)).collect();
         let expected = [
             (name("a"), 7, TlsMode::Default),
@@ -320,10 +325,19 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_noted() {
-        let mut notes = Vec::new();
-        assert!(parse("tag_b_:a", &otherwise(1, Protocol::Ascii, TlsMode::Off), &mut notes).is_ok());
-        assert_eq!(notes.len(), 1);
+    fn tags_and_proxies() {
+        let otherwise = otherwise(1, Protocol::Ascii, TlsMode::Off);
+        let list = "tag_b_:a,tag[services]:b,proto[proxy]:tag_c_:c,d";
+        let parsed = parse(list, &otherwise, true).unwrap_or_default();
+        let found = parsed.into_iter().map(|e| (e.tag.map(|tag| tag.to_string()), e.protocol));
+        let tag = |text: &str| Some(text.to_owned());
+        let wanted = [
+            (tag("b"), Protocol::Ascii),
+            (tag("services"), Protocol::Ascii),
+            (tag("c"), Protocol::Negotiating),
+            (None, Protocol::Ascii),
+        ];
+        assert_eq!(found.collect::<Vec<_>>(), wanted);
     }
 
     #[test]
@@ -345,7 +359,7 @@ mod tests {
             ("proto[ascii:a", "Invalid protocol spec: \"[ascii:a\""),
             ("proto[http]:a", "Invalid protocol spec: \"http\""),
             ("proto[]:a", "Invalid protocol spec: \"\""),
-            ("proto[proxy]:a", "Server not built with proxy: \"proto[proxy]:a\""),
+            ("proto[proxy]:a", "Proxy must be enabled to use: \"proto[proxy]:a\""),
             ("tag[b:a", "Invalid tag in socket config: \"[b:a\""),
             ("tag_b:a", "Invalid tag in socket config: \"_b:a\""),
             ("tag__:a", "Listener tags must be between 1 and 8 characters: \"\""),
@@ -353,7 +367,7 @@ mod tests {
         ];
         for (list, line) in cases {
             let otherwise = otherwise(1, Protocol::Negotiating, TlsMode::Off);
-            let parsed = parse(list, &otherwise, &mut Vec::new());
+            let parsed = parse(list, &otherwise, false);
             assert_eq!(parsed, Err(Failure::usage(line)), "{list}");
         }
     }
@@ -402,7 +416,7 @@ mod tests {
             "" => vec![otherwise(5, Protocol::Ascii, TlsMode::Off)],
             list => {
                 let otherwise = otherwise(5, Protocol::Ascii, TlsMode::Off);
-                parse(list, &otherwise, &mut Vec::new()).unwrap_or_default()
+                parse(list, &otherwise, false).unwrap_or_default()
             }
         };
         let listen = resolve_tcp(&endpoints, &Fake { ipv6 }).unwrap_or_default();
@@ -424,7 +438,7 @@ mod tests {
     #[test]
     fn udp_has_the_same_addresses() {
         let otherwise = otherwise(5, Protocol::Ascii, TlsMode::Off);
-        let endpoints = parse("localhost,*:6", &otherwise, &mut Vec::new()).unwrap_or_default();
+        let endpoints = parse("localhost,*:6", &otherwise, false).unwrap_or_default();
         let listen = resolve_udp(&endpoints, &Fake { ipv6: false }).unwrap_or_default();
         let addresses: Vec<String> = listen.iter().map(text).collect();
         assert_eq!(addresses, ["udp 127.0.0.1:5", "udp 0.0.0.0:6"]);

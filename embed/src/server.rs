@@ -74,7 +74,7 @@ impl ServerOptions {
         if let Some(host) = self.host {
             let addr = SocketAddr::new(host, self.port);
             let tls = if tls.is_some() { TlsMode::Default } else { TlsMode::Off };
-            listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls });
+            listen.push(Listen::Tcp { addr, protocol: Protocol::Negotiating, tls, tag: None });
             if self.udp {
                 listen.push(Listen::Udp { addr });
             }

@@ -115,6 +115,10 @@ fn tree(routes: &Routes) -> String {
     }
     out += "route\n";
     branch(&mut out, routes, "", routes.root, 1);
+    for (tag, node) in &routes.listeners {
+        let _ = writeln!(out, "listeners with tag {tag}");
+        branch(&mut out, routes, "", *node, 1);
+    }
     let most = routes.most_sends();
     let _ = writeln!(out, "A request causes at most {most} request{}.", if most == 1 { "" } else { "s" });
     out

@@ -178,7 +178,8 @@ fn tls_server(directory: &Directory, authority: &Authority, tls: TlsConfig) -> (
         ..tls
     };
     let addr = "127.0.0.1:0".parse().unwrap();
-    let listen = vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default }];
+    let listen =
+        vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default, tag: None }];
     let server = Server::start(ServerConfig { listen, tls: Some(tls), ..ServerConfig::default() }).unwrap();
     let name = format!("localhost:{}", address(&server).port());
     (server, name)

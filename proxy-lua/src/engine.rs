@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use memcache_core::Tag;
 use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::engine::{Client, Engine, Host};
@@ -96,11 +97,17 @@ impl LuaEngine {
         }
     }
 
-    fn begin_one(&mut self, asker: Asker, fd: i32, request: ClientRequest, host: &mut Host<'_>) {
+    fn begin_one(
+        &mut self,
+        asker: Asker,
+        from: (i32, Option<Tag>),
+        request: ClientRequest,
+        host: &mut Host<'_>,
+    ) {
         self.waiting += 1;
         match self.machines.get_mut(self.current) {
             Some(machine) if self.limit == 0 || self.waiting <= self.limit => {
-                machine.begin(asker, fd, request, host, &mut self.from_machine);
+                machine.begin(asker, from, request, host, &mut self.from_machine);
                 if machine.has_events() {
                     self.due = Some(host.now);
                 }
@@ -165,12 +172,12 @@ impl Engine for LuaEngine {
     }
 
     fn begin(&mut self, client: Client, mut requests: Vec<ClientRequest>, host: &mut Host<'_>) {
-        let fd = client.fd;
+        let from = (client.fd, client.tag);
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
             let asker = Asker::Client(self.clients.add(client.slot));
-            self.begin_one(asker, fd, request, host);
+            self.begin_one(asker, from, request, host);
             return self.take_answers();
         }
         if requests.is_empty() {
@@ -179,7 +186,7 @@ impl Engine for LuaEngine {
         let (slot, left) = (client.slot, requests.len());
         let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left });
         for (key, request) in requests.into_iter().enumerate() {
-            self.begin_one(Asker::Get(get, key), fd, request, host);
+            self.begin_one(Asker::Get(get, key), from, request, host);
         }
         self.take_answers();
     }

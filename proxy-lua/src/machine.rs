@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use std::rc::Rc;
 
+use memcache_core::Tag;
 use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::proxy::engine::Host;
 use memcache_core::internal::proxy::links::Ask;
@@ -119,14 +120,14 @@ impl Machine {
     pub fn begin(
         &mut self,
         asker: Asker,
-        fd: i32,
+        (fd, tag): (i32, Option<Tag>),
         request: ClientRequest,
         host: &mut Host<'_>,
         answers: &mut Answers,
     ) {
         self.watch(host);
         let command = request.command.number;
-        let route = self.shared.borrow().route(command, request.key(), None);
+        let route = self.shared.borrow().route(command, request.key(), tag);
         let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
         let context = match taken {
             Some(Ok(context)) => context,

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
+use memcache_core::Tag;
 use memcache_core::internal::proxy::command::COMMANDS;
 use memcache_core::internal::proxy::hooks::Hooks;
 use memcache_core::internal::proxy::request::Quiet;
@@ -259,9 +260,9 @@ impl Worker {
     }
 
     /// Returns the generator of a request.
-    pub fn route(&self, command: u8, key: &[u8], tag: Option<&str>) -> Option<usize> {
+    pub fn route(&self, command: u8, key: &[u8], tag: Option<Tag>) -> Option<usize> {
         let of = |routes: &Routes| routes.get(usize::from(command)).copied().flatten();
-        let tagged = self.tagged.iter().find(|(own, _)| Some(own.as_str()) == tag);
+        let tagged = tag.and_then(|_| self.tagged.iter().find(|(own, _)| Tag::new(own) == tag));
         match tagged.and_then(|(_, routes)| of(routes)).or_else(|| of(&self.routes))? {
             Route::Generator(generator) => Some(generator),
             Route::Router(router) => self.routers.get(router)?.router.target(command, key).copied(),
@@ -279,7 +280,7 @@ impl Worker {
             }
             commands
         };
-        let tagged = self.tagged.iter().map(|(tag, routes)| (tag.clone(), commands(routes)));
+        let tagged = self.tagged.iter().filter_map(|(tag, routes)| Some((Tag::new(tag)?, commands(routes))));
         Hooks { common: commands(&self.routes), tagged: tagged.collect(), is_lenient: true }
     }
 

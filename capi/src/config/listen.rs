@@ -90,7 +90,7 @@ pub unsafe extern "C" fn mcrs_config_listen_tcp(
             MCRS_TLS_PEER => TlsMode::Peer,
             other => return Err(invalid(format!("tls must be one of the MCRS_TLS_ numbers, got {other}"))),
         };
-        let listen = Listen::Tcp { addr: address(host, port)?, protocol: self::protocol(protocol)?, tls };
+        let listen = Listen::Tcp { addr: address(host, port)?, protocol: self::protocol(protocol)?, tls, tag: None };
         config.settings.listen.push(listen);
         Ok(())
     })

@@ -41,7 +41,7 @@ pub use self::hash::HashAlgorithm;
 #[cfg(feature = "server")]
 pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand, OnSnapshot, SnapshotWork};
 #[cfg(feature = "server")]
-pub use self::listen::{Listen, Protocol, TlsMode};
+pub use self::listen::{Listen, Protocol, Tag, TlsMode};
 pub(crate) use self::policy::eviction_policies;
 pub use self::policy::{EvictionGoal, EvictionPolicy};
 pub use self::proxy::{ProxyConfig, ProxyProgram};
@@ -91,6 +91,7 @@ mod tests {
             addr: ([127, 0, 0, 1], 0).into(),
             protocol: Protocol::Negotiating,
             tls: TlsMode::Peer,
+            tag: None,
         };
         let bare = ServerConfig { listen: vec![listen], ..ServerConfig::default() };
         assert!(bare.validate().is_err_and(|e| e.to_string().contains("needs a certificate")));

@@ -31,9 +31,9 @@ use super::tls::TlsStream;
 use super::visit::{NextAction, Place, Scratch};
 use crate::base::turn::Turn;
 use crate::base::watch::{Watcher, kind};
-use crate::config::Protocol;
+use crate::config::{Protocol, Tag};
 use crate::protocol::output::{Output, SlotId};
-use crate::session::slots::Deferred;
+use crate::session::slots::{Deferred, Routing};
 use crate::session::{Env, Next, Session, TIGHT};
 use crate::state::CloseReason;
 use crate::state::{ConnState, ServerState, WorkerStats};
@@ -69,6 +69,7 @@ pub(crate) enum Unsettled {
 pub(crate) struct Connection {
     stream: Stream,
     session: Session,
+    routing: Routing,
     /// Unused input.
     leftover: Leftover,
     /// Replies that the client has not read yet, or that are still to come.
@@ -132,12 +133,13 @@ impl Connection {
         stream: Stream,
         peer: Peer,
         counted: Option<Box<Counted>>,
-        protocol: Protocol,
+        (protocol, tag): (Protocol, Option<Tag>),
         now: u32,
     ) -> Self {
         Self {
             stream,
             session: Session::new(protocol),
+            routing: if protocol == Protocol::Negotiating { Routing::Of(tag) } else { Routing::Off },
             leftover: Leftover::default(),
             unsent: None,
             watcher: None,
@@ -157,6 +159,11 @@ impl Connection {
             queued: false,
             unsettled: Unsettled::No,
         }
+    }
+
+    /// Returns whether a proxy routes its commands.
+    pub(crate) fn routing(&self) -> Routing {
+        self.routing
     }
 
     /// Reports the new connection to the table, the log and watchers.

@@ -31,7 +31,7 @@ use super::socket::{mark, would_block};
 use super::stream::{Peer, Stream};
 use super::waker::RemoteWaker;
 use crate::base::error::StartError;
-use crate::config::{Listen, Protocol, TlsMode};
+use crate::config::{Listen, Protocol, Tag, TlsMode};
 use crate::net::address::BoundAddress;
 use crate::state::{ConnState, ServerState};
 
@@ -54,6 +54,7 @@ pub(crate) struct Listener {
     socket: Socks,
     protocol: Protocol,
     tls: TlsMode,
+    tag: Option<Tag>,
     /// Its address.
     pub(crate) address: BoundAddress,
     file: Option<SocketFile>,
@@ -77,9 +78,11 @@ impl Listener {
         };
         let managed = passed.as_ref().is_some_and(|passed| !passed.is_owned());
         let opened = match (listen, passed) {
-            (Listen::Tcp { protocol, tls, .. }, Some(passed)) => of_tcp(passed.fd.into(), *protocol, *tls),
-            (Listen::Tcp { addr, protocol, tls }, None) => {
-                bind_tcp(*addr, backlog).and_then(|socket| of_tcp(socket, *protocol, *tls))
+            (Listen::Tcp { protocol, tls, tag, .. }, Some(passed)) => {
+                of_tcp(passed.fd.into(), *protocol, *tls, *tag)
+            }
+            (Listen::Tcp { addr, protocol, tls, tag }, None) => {
+                bind_tcp(*addr, backlog).and_then(|socket| of_tcp(socket, *protocol, *tls, *tag))
             }
             (Listen::Udp { .. }, _) => Err(io::ErrorKind::Unsupported.into()),
             (Listen::Unix { path, mask, protocol }, passed) => {
@@ -122,7 +125,7 @@ impl Listener {
                 (Stream::new_unix(UnixStream::from_std(socket.into())), Peer::Unix)
             }
         };
-        Ok(Accepted { stream, peer, counted: None, protocol: self.protocol, tls: self.tls })
+        Ok(Accepted { stream, peer, counted: None, protocol: self.protocol, tls: self.tls, tag: self.tag })
     }
 
     fn register(&mut self, poll: &Poll, token: Token) -> io::Result<()> {
@@ -163,10 +166,10 @@ fn bind_tcp(addr: SocketAddr, backlog: i32) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn of_tcp(socket: Socket, protocol: Protocol, tls: TlsMode) -> io::Result<Listener> {
+fn of_tcp(socket: Socket, protocol: Protocol, tls: TlsMode, tag: Option<Tag>) -> io::Result<Listener> {
     let socket = TcpListener::from_std(socket.into());
     let address = BoundAddress::Tcp(socket.local_addr()?);
-    Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, address, file: None })
+    Ok(Listener { socket: Socks::Tcp(socket), protocol, tls, tag, address, file: None })
 }
 
 /// The file first has at most the requested bits, and gets the missing ones afterwards. Changing
@@ -211,7 +214,7 @@ fn of_unix(
     let file = file.map(|id| SocketFile { path: path.to_path_buf(), id, handover: Arc::clone(handover) });
     let socket = Socks::Unix(UnixListener::from_std(socket.into()));
     let address = BoundAddress::Unix(path.to_path_buf());
-    Listener { socket, protocol, tls: TlsMode::Off, address, file }
+    Listener { socket, protocol, tls: TlsMode::Off, tag: None, address, file }
 }
 
 fn new_socket(domain: Domain) -> io::Result<Socket> {

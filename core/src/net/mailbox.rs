@@ -8,7 +8,7 @@ use super::ticket::Ticket;
 use super::tls::TlsStream;
 use super::waker::RemoteWaker;
 use crate::base::sync::Mutex;
-use crate::config::{Protocol, TlsMode};
+use crate::config::{Protocol, Tag, TlsMode};
 
 /// A connection on its way from the listener to a worker.
 pub(crate) struct Accepted {
@@ -22,6 +22,8 @@ pub(crate) struct Accepted {
     pub(crate) protocol: Protocol,
     /// Whether the connection will be encrypted. The stream is still plain.
     pub(crate) tls: TlsMode,
+    /// The tag of the listener.
+    pub(crate) tag: Option<Tag>,
 }
 
 /// Messages from other threads to a worker.

@@ -337,6 +337,7 @@ impl Worker {
         let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
         let (scratch, deferred) = (&mut self.scratch, &mut self.deferred);
         deferred.client = token.0;
+        deferred.routing = connection.routing();
         let before = connection.held();
         let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch, deferred)));
         let held = connection.held();
@@ -599,7 +600,7 @@ impl Worker {
 
     /// Takes a connection and registers it, once for its life.
     fn adopt(&mut self, accepted: Accepted) {
-        let Accepted { stream, peer, counted, protocol, tls } = accepted;
+        let Accepted { stream, peer, counted, protocol, tls, tag } = accepted;
         let context = &self.context;
         let stream = match context.tls.as_ref().and_then(|shared| Some((shared.rules(tls)?, shared))) {
             Some((rules, shared)) => stream.over_tls(rules, shared),
@@ -619,7 +620,8 @@ impl Worker {
             self.limit.leave();
             return;
         }
-        let mut connection = Connection::new(stream, peer, counted, protocol, context.cache.clock().now());
+        let mut connection =
+            Connection::new(stream, peer, counted, (protocol, tag), context.cache.clock().now());
         let index = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() - 1

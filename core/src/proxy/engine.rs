@@ -19,6 +19,7 @@ use super::links::{Ask, Links};
 use super::reply::Meaning;
 use super::request::ClientRequest;
 use crate::cache::Cache;
+use crate::config::Tag;
 use crate::protocol::output::SlotId;
 
 /// The sender of a request.
@@ -28,6 +29,8 @@ pub struct Client {
     pub slot: SlotId,
     /// Descriptor of the client's connection.
     pub fd: i32,
+    /// The tag of its listener.
+    pub tag: Option<Tag>,
 }
 
 /// The server around an engine.

@@ -1,6 +1,7 @@
 //! The commands that an engine routes. The others are about this server or its own cache.
 
 use super::command::COMMANDS;
+use crate::config::Tag;
 
 /// A set of commands, by their place in [`COMMANDS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +31,7 @@ pub struct Hooks {
     /// Those of every listener.
     pub common: Commands,
     /// Those of listeners with a tag, in addition.
-    pub tagged: Vec<(String, Commands)>,
+    pub tagged: Vec<(Tag, Commands)>,
     /// Whether lines are parsed as memcached's proxy does: it routes lines that a server would
     /// refuse, and refuses others in its own words.
     pub is_lenient: bool,
@@ -45,15 +46,15 @@ impl Hooks {
     /// Returns whether a command of a listener with this tag is routed. `word` is the word of a
     /// command with a key.
     #[inline]
-    pub fn route(&self, word: &[u8], tag: Option<&str>) -> bool {
+    pub fn route(&self, word: &[u8], tag: Option<Tag>) -> bool {
         self.common == Commands::ALL || self.common != Commands::NONE && self.common.has(word) || {
             !self.tagged.is_empty() && self.route_tagged(word, tag)
         }
     }
 
     #[cold]
-    fn route_tagged(&self, word: &[u8], tag: Option<&str>) -> bool {
-        self.tagged.iter().any(|(own, commands)| Some(own.as_str()) == tag && commands.has(word))
+    fn route_tagged(&self, word: &[u8], tag: Option<Tag>) -> bool {
+        self.tagged.iter().any(|(own, commands)| Some(*own) == tag && commands.has(word))
     }
 }
 
@@ -72,10 +73,10 @@ mod tests {
         assert!(hooks.common.add("get") && !hooks.common.add("stats"));
         let mut commands = Commands::default();
         assert!(commands.add("touch"));
-        hooks.tagged.push(("a".into(), commands));
-        assert!(hooks.route(b"get", None) && hooks.route(b"get", Some("a")));
-        assert!(!hooks.route(b"touch", None) && !hooks.route(b"touch", Some("b")));
-        assert!(hooks.route(b"touch", Some("a")) && !hooks.route(b"set", Some("a")));
+        hooks.tagged.extend(Tag::new("a").map(|tag| (tag, commands)));
+        assert!(hooks.route(b"get", None) && hooks.route(b"get", Tag::new("a")));
+        assert!(!hooks.route(b"touch", None) && !hooks.route(b"touch", Tag::new("b")));
+        assert!(hooks.route(b"touch", Tag::new("a")) && !hooks.route(b"set", Tag::new("a")));
         assert!(COMMANDS.iter().all(|command| Hooks::all().route(command.word.as_bytes(), None)));
     }
 }

@@ -162,7 +162,7 @@ impl Relay {
         self.generations.routes()
     }
 
-    fn run(&mut self, (asker, fd): (Asker, i32), request: ClientRequest, host: &mut Host<'_>) {
+    fn run(&mut self, asker: Asker, client: &Client, request: ClientRequest, host: &mut Host<'_>) {
         // Xorshift.
         self.draw ^= self.draw << 13;
         self.draw ^= self.draw >> 7;
@@ -171,8 +171,10 @@ impl Relay {
         let about = Request { key: request.key(), command: request.command, draw };
         let (millis, actions) = (host.millis, &mut self.actions);
         let (generation, Generation { routes, buckets, .. }) = self.generations.begin();
-        let run = Run::start(&mut Turn { routes, request: about, millis, buckets, actions });
+        let root = routes.root_of(client.tag);
+        let run = Run::start_at(root, &mut Turn { routes, request: about, millis, buckets, actions });
         let (asker, sends, times, replies) = (Some(asker), Vec::new(), Vec::new(), Vec::new());
+        let fd = client.fd;
         let active = Active { asker, fd, request, draw, run, generation, sends, times, replies };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
@@ -352,7 +354,7 @@ impl Engine for Relay {
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
-            return self.run((Asker::Client(slot), client.fd), request, host);
+            return self.run(Asker::Client(slot), &client, request, host);
         }
         if requests.is_empty() {
             return self.answers.push((slot, END.to_vec()));
@@ -360,7 +362,7 @@ impl Engine for Relay {
         let left = requests.len();
         let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left, error: None });
         for (index, request) in requests.into_iter().enumerate() {
-            self.run((Asker::Get(get, index), client.fd), request, host);
+            self.run(Asker::Get(get, index), &client, request, host);
         }
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::command::Command;
 use super::pool::Pool;
+use crate::config::Tag;
 
 /// The index of a node in its [`Routes`].
 pub type NodeId = usize;
@@ -19,6 +20,8 @@ pub struct Routes {
     pub names: Vec<(String, NodeId)>,
     /// The node at which each request begins.
     pub root: NodeId,
+    /// The nodes at which requests of listeners with tags begin.
+    pub listeners: Vec<(Tag, NodeId)>,
     /// The number of rate limits.
     pub limits: usize,
 }
@@ -50,7 +53,15 @@ impl Routes {
         for route in &self.nodes {
             most.push(route.most_sends(&most));
         }
-        most.get(self.root).copied().unwrap_or(0)
+        let roots = self.listeners.iter().map(|(_, node)| *node).chain([self.root]);
+        roots.filter_map(|root| most.get(root).copied()).max().unwrap_or(0)
+    }
+
+    /// Returns the node at which a request of a listener begins.
+    #[inline]
+    pub fn root_of(&self, tag: Option<Tag>) -> NodeId {
+        let own = self.listeners.iter().find(|(own, _)| Some(*own) == tag);
+        own.map_or(self.root, |(_, node)| *node)
     }
 }
 

@@ -224,18 +224,23 @@ struct Context {
 impl Run {
     /// Starts a request at the root. Pushes what to do.
     pub fn start(turn: &mut Turn<'_>) -> Self {
-        Self::start_with(None, turn)
+        Self::start_at(turn.routes.root, turn)
+    }
+
+    /// Starts a request at a node.
+    pub fn start_at(root: NodeId, turn: &mut Turn<'_>) -> Self {
+        Self::start_with(root, None, turn)
     }
 
     /// Starts a request that takes notes.
     pub fn start_noting(turn: &mut Turn<'_>) -> Self {
-        Self::start_with(Some(Vec::new()), turn)
+        Self::start_with(turn.routes.root, Some(Vec::new()), turn)
     }
 
-    fn start_with(notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
+    fn start_with(root: NodeId, notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
         let mut run = Self { frames: Vec::new(), sends: Vec::new(), is_finished: false, notes };
         let context = Context { work: Work::Client, ttl: None };
-        run.ask(turn.routes.root, Parent::Client, context, turn);
+        run.ask(root, Parent::Client, context, turn);
         run
     }
 

@@ -5,7 +5,7 @@
 
 use super::env::Env;
 use super::keys::{AHEAD, End, LONG_KEY, NOT_PERMITTED, take_keys};
-use super::slots::Work;
+use super::slots::{Routing, Work};
 use super::state::{Session, State};
 use super::step::{Next, Used};
 use crate::protocol::output::Output;
@@ -33,13 +33,18 @@ const TOO_MANY_KEYS: &str = "CLIENT_ERROR too many keys\r\n";
 #[inline]
 pub(super) fn is_routed(env: &Env<'_>, word: &[u8]) -> bool {
     env.context.proxy.is_some()
-        && env.deferred.as_ref().is_some_and(|deferred| deferred.hooks.route(word, None))
+        && env.deferred.as_ref().is_some_and(|deferred| match deferred.routing {
+            Routing::Off => false,
+            Routing::Of(tag) => deferred.hooks.route(word, tag),
+        })
 }
 
 /// Returns whether lines are parsed as memcached's proxy does.
 #[inline]
 pub(super) fn is_lenient(env: &Env<'_>) -> bool {
-    env.deferred.as_ref().is_some_and(|deferred| deferred.hooks.is_lenient)
+    env.deferred
+        .as_ref()
+        .is_some_and(|deferred| deferred.hooks.is_lenient && deferred.routing != Routing::Off)
 }
 
 /// Refuses the line of a request that is too long, and closes the connection as memcached does.
@@ -167,5 +172,5 @@ fn leave_slot(env: &mut Env<'_>, requests: Vec<ClientRequest>, out: &mut Output)
     let Some(deferred) = &mut env.deferred else { return };
     let slot = deferred.slot();
     out.open_slot(slot, 0);
-    deferred.work.push(Work::Route { client: Client { slot, fd: env.fd }, requests });
+    deferred.work.push(Work::Route { client: Client { slot, fd: env.fd, tag: deferred.tag() }, requests });
 }

@@ -20,6 +20,7 @@
 
 use std::time::Duration;
 
+use crate::config::Tag;
 use crate::protocol::output::{Output, SlotId};
 use crate::proxy::engine::Client;
 use crate::proxy::hooks::Hooks;
@@ -47,6 +48,31 @@ pub enum Work {
     },
 }
 
+/// Whether a proxy routes the commands of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Routing {
+    /// Its own cache answers, because the listener has a protocol of its own.
+    Off,
+    /// It does, as those of a listener with this tag.
+    Of(Option<Tag>),
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self::Of(None)
+    }
+}
+
+impl Deferred {
+    /// Returns the tag of the listener.
+    pub fn tag(&self) -> Option<Tag> {
+        match self.routing {
+            Routing::Off => None,
+            Routing::Of(tag) => tag,
+        }
+    }
+}
+
 /// The work that the sessions of one worker ask for. It gives out the names of slots.
 #[derive(Debug, Default)]
 pub struct Deferred {
@@ -58,6 +84,8 @@ pub struct Deferred {
     pub work: Vec<Work>,
     /// The commands that the proxy of this worker routes.
     pub hooks: Hooks,
+    /// Whether those of the connection that is being visited are.
+    pub routing: Routing,
 }
 
 impl Deferred {

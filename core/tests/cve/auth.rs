@@ -164,8 +164,12 @@ fn negotiation_led_past_authentication() {
     let client = connect(&server);
     exchange(&client, &set, UNAUTHENTICATED);
     exchange(&client, b"set x 0 0 10\r\nann secret\r\nget victim\r\n", b"STORED\r\nEND\r\n");
-    let listen =
-        Listen::Tcp { addr: ([127, 0, 0, 1], 0).into(), protocol: Protocol::Binary, tls: TlsMode::Off };
+    let listen = Listen::Tcp {
+        addr: ([127, 0, 0, 1], 0).into(),
+        protocol: Protocol::Binary,
+        tls: TlsMode::Off,
+        tag: None,
+    };
     let config = ServerConfig { auth: auth(), listen: vec![listen], ..ServerConfig::default() };
     assert!(Server::start(config).is_err());
 }

@@ -19,6 +19,7 @@ use super::command::{COMMANDS, Command};
 use super::names::NameRules;
 use super::pool::Pool;
 use super::route::{NodeId, Route, Routes};
+use crate::config::Tag;
 
 /// The bytes of a configuration at most.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -73,7 +74,7 @@ pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
     })?;
     let (span, table) = (table.span(), table.into_inner());
     let top = Table { text, name: String::new(), span, entries: &table };
-    top.allow(&["route", "pools", "routes", "names"])?;
+    top.allow(&["route", "pools", "routes", "listeners", "names"])?;
     let rules = names::rules(&top)?;
     let mut builder = Builder::new(text);
     for (name, entry) in top.named("pools")? {
@@ -90,8 +91,13 @@ pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
     for (name, entry) in top.named("routes")? {
         names.push((name.to_owned(), builder.resolve(name, &entry, 0)?));
     }
+    let mut listeners = Vec::new();
+    for (name, entry) in top.named("listeners")? {
+        let tag = Tag::new(name).map_or_else(|| entry.fail("the tag of a listener has 1 to 8 bytes"), Ok)?;
+        listeners.push((tag, builder.route(&entry, 0)?));
+    }
     let Builder { pools, nodes, limits, .. } = builder;
-    let routes = Routes { pools, nodes, names, root, limits: limits.len() };
+    let routes = Routes { pools, nodes, names, root, listeners, limits: limits.len() };
     let sends = routes.most_sends();
     if sends > MAX_SENDS {
         return top.fail(&format!("a request must cause at most {MAX_SENDS} requests, got {sends}"));
@@ -422,7 +428,11 @@ mod tests {
     const MISTAKES: &[(&str, &str)] = &[
         ("route = 'a", "3: "),
         ("", "1: route is missing"),
-        ("x = 1", "3: x: this key is unknown here, known are route, pools, routes, names"),
+        ("x = 1", "3: x: this key is unknown here, known are route, pools, routes, listeners, names"),
+        (
+            "route = 'a'\n[listeners]\nlong_name = 'a'",
+            "5: listeners.long_name: the tag of a listener has 1 to 8 bytes",
+        ),
         (
             "route = 1",
             "3: route: must be the name of a pool or a route, or a table with a kind of route, got 1",
