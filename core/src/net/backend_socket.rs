@@ -46,6 +46,11 @@ impl Socket {
         }
     }
 
+    /// Returns whether a read that leaves room has emptied the socket. TLS reads records.
+    pub(super) fn reads_all(&self) -> bool {
+        !matches!(self, Self::Tls(_))
+    }
+
     /// Returns whether bytes can be sent. Goes on with the handshake of TLS.
     pub(super) fn is_connected(&mut self) -> io::Result<bool> {
         let (error, peer) = match self {

@@ -117,7 +117,13 @@ impl Backends {
     }
 
     /// Begins a request of a client.
-    pub(crate) fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, around: &Around<'_>) {
+    pub(crate) fn begin(
+        &mut self,
+        client: Client,
+        requests: Vec<ClientRequest>,
+        (now, millis): (Instant, u64),
+        around: &Around<'_>,
+    ) {
         let counters = &around.stats.proxy;
         counters.active.add(1);
         counters.requests.add(requests.len() as u64);
@@ -126,7 +132,8 @@ impl Backends {
                 counter.add(1);
             }
         }
-        self.engine.begin(client, requests, &mut host(&mut self.links, around));
+        let mut host = Host { links: &mut self.links, now, millis, server: around };
+        self.engine.begin(client, requests, &mut host);
     }
 
     /// Handles a wake-up of the worker.
@@ -341,8 +348,15 @@ impl Round<'_> {
     }
 }
 
+impl Around<'_> {
+    /// Returns the time, and the Unix time in milliseconds.
+    pub(crate) fn time(&self) -> (Instant, u64) {
+        (Instant::now(), self.context.cache.clock().unix_millis())
+    }
+}
+
 /// Returns the worker for one call of an engine.
 fn host<'a>(links: &'a mut Links, around: &'a Around<'_>) -> Host<'a> {
-    let millis = around.context.cache.clock().unix_millis();
-    Host { links, now: Instant::now(), millis, server: around }
+    let (now, millis) = around.time();
+    Host { links, now, millis, server: around }
 }

@@ -33,6 +33,8 @@ pub(super) struct Remote {
     pub(super) reads: usize,
     /// Whether the socket may have input.
     pub(super) readable: bool,
+    /// Whether the backend may have closed the socket.
+    ended: bool,
     /// Whether the socket may have room for output.
     writable: bool,
 }
@@ -40,7 +42,8 @@ pub(super) struct Remote {
 impl Remote {
     /// Takes note of an event of its socket.
     pub(super) fn on_event(&mut self, event: &Event) {
-        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.ended |= event.is_read_closed() || event.is_error();
+        self.readable |= event.is_readable() || self.ended;
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
     }
 
@@ -89,7 +92,7 @@ impl Remote {
             }
         };
         registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
-        (self.readable, self.writable) = (false, false);
+        (self.readable, self.writable, self.ended) = (false, false, false);
         self.socket = Some(socket);
         Ok(())
     }
@@ -141,7 +144,11 @@ impl Remote {
         match socket.read(to) {
             Ok(0) if connection.is_validating() => Err(Reason::ReadValidate),
             Ok(0) => Err(Reason::Disconnected),
-            Ok(n) => Ok(Some(n)),
+            Ok(n) => {
+                // A read that leaves room has taken all there was. The next bytes cause an event.
+                self.readable = n == to.len() || self.ended || !socket.reads_all();
+                Ok(Some(n))
+            }
             Err(e) if would_block(&e) => {
                 self.readable = false;
                 Ok(None)

@@ -406,6 +406,7 @@ impl Worker {
     /// Begins the work that the last visit asked for.
     fn begin_work(&mut self) {
         let mut work = std::mem::take(&mut self.deferred.work);
+        let mut time = None;
         for work in work.drain(..) {
             match work {
                 // The visit may have ended with the connection.
@@ -417,7 +418,10 @@ impl Worker {
                 Work::Route { client, requests } => {
                     let stats = self.context.workers.get(self.number);
                     if let Some((backends, stats)) = self.backends.as_mut().zip(stats) {
-                        backends.begin(client, requests, &Around { context: &self.context, stats });
+                        let around = Around { context: &self.context, stats };
+                        // The requests of a visit have one time: a clock costs as much as a hash.
+                        let time = *time.get_or_insert_with(|| around.time());
+                        backends.begin(client, requests, time, &around);
                     }
                 }
             }

@@ -342,7 +342,10 @@ impl Links {
                 if self.sampler.is_due() {
                     link.sampled.push_back((link.replies + depth as u64, Instant::now()));
                 }
-                self.changed.push(number);
+                // The requests of a round mostly follow each other.
+                if self.changed.last() != Some(&number) {
+                    self.changed.push(number);
+                }
                 Ok(())
             }
             Err(refusal) => {

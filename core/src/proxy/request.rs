@@ -67,14 +67,18 @@ impl ClientRequest {
 
     /// Returns the request for one key of a get that may have several.
     pub fn part(command: &'static str, exptime: Option<i32>, key: &[u8]) -> Option<Self> {
-        let mut line = Vec::with_capacity(command.len() + key.len() + 16);
-        line.extend_from_slice(command.as_bytes());
+        let command = Command::named(command)?;
+        let mut bytes = Vec::with_capacity(command.word.len() + key.len() + 16);
+        bytes.extend_from_slice(command.word.as_bytes());
         if let Some(exptime) = exptime {
-            line.extend_from_slice(format!(" {exptime}").as_bytes());
+            bytes.extend_from_slice(format!(" {exptime}").as_bytes());
         }
-        line.push(b' ');
-        line.extend_from_slice(key);
-        Self::new(&line, 0)
+        bytes.push(b' ');
+        let start = bytes.len();
+        bytes.extend_from_slice(key);
+        bytes.extend_from_slice(b"\r\n");
+        let (line, key) = (bytes.len(), start..start + key.len());
+        Some(Self { bytes, line, key, value: 0, command, quiet: Quiet::No, refusal: None })
     }
 
     /// Parses the line of a program, without its end, and copies it. `value` ends with a line end,
