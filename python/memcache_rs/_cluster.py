@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from memcache_rs import _native
-from memcache_rs._server import Server, host_port
+from memcache_rs._server import Server, clock_of, host_port, settle_after
 from memcache_rs.errors import ClosedError, ConfigError
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class Cluster:
                     self._proxy = self._make_proxy()
                 self._proxy.start()
                 for server in self.servers:
-                    server._settle_after(self._proxy)
+                    settle_after(server, self._proxy)
             self._announce()
         except BaseException:
             self.stop()
@@ -271,7 +271,7 @@ class Cluster:
         server = self.servers[number]
         server.start()
         if self._proxy is not None and self._proxy.running:
-            server._settle_after(self._proxy)
+            settle_after(server, self._proxy)
             self._proxy.retry_backends()
         self._announce()
 
@@ -352,7 +352,7 @@ class Cluster:
 
     def _clocks(self) -> list[Clock]:
         servers = self.servers if self._proxy is None else [self._proxy, *self.servers]
-        return [server._clock() for server in servers]
+        return [clock_of(server) for server in servers]
 
     def __len__(self) -> int:
         return len(self.servers)

@@ -364,16 +364,6 @@ class Server:
             raise _closed()
         return self._native
 
-    def _settle_after(self, first: Server) -> None:
-        """Has the handles of this server settle another server first."""
-        self._live().settle_after(first._live())
-
-    def _clock(self) -> Clock:
-        """Returns the clock of the cache, which a stopped server keeps."""
-        if self._cache is None:
-            raise _closed()
-        return self._cache.clock
-
     def _bound(self) -> _Addresses:
         if self._native is None or self._addresses is None:
             raise _closed()
@@ -862,6 +852,22 @@ async def _in_thread(work: Callable[[], object]) -> None:
         with suppress(Exception):
             await running
         raise
+
+
+# The next two use members of the class, for `Cluster`.
+# pyright: reportPrivateUsage=false
+
+
+def settle_after(server: Server, first: Server) -> None:
+    """Has the handles of a server settle another server first."""
+    server._live().settle_after(first._live())
+
+
+def clock_of(server: Server) -> Clock:
+    """Returns the clock of a server, which keeps it while it is stopped."""
+    if server._cache is None:
+        raise _closed()
+    return server._cache.clock
 
 
 def host_port(address: tuple[str, int]) -> str:
