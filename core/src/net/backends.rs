@@ -203,6 +203,8 @@ impl Backends {
     /// Serves each socket that has something to do.
     pub(crate) fn serve(&mut self, registry: &Registry, around: &Around<'_>) {
         let mut due = std::mem::take(&mut self.more);
+        // The backend that was readable first is served first.
+        due.reverse();
         let Self { engine, links, .. } = self;
         let mut host = host(links, around);
         let (now, millis) = (host.now, host.millis);
