@@ -15,6 +15,9 @@ use crate::pool::{Backend, BackendObject, LogRules, Pool, PoolObject};
 /// Most connections of a worker to one backend.
 const CONNECTIONS_MAX: i64 = 8;
 
+/// The fault of a program that asks for TLS.
+const NO_TLS: &str = "TLS to backends needs a configuration without Lua";
+
 /// Longest label, host and port.
 const LENGTHS: [(&str, usize); 3] = [("label", 512), ("name", 255), ("port", 6)];
 
@@ -129,6 +132,11 @@ fn add_bounds(lua: &Lua, mcp: &Table, settings: &Shared) -> Result<()> {
         Ok(())
     };
     mcp.set("backend_depth_limit", lua.create_function(depth)?)?;
+    let tls = |_: &Lua, wanted: Option<bool>| match wanted {
+        Some(true) => Err(error(format!("backend_use_tls: {NO_TLS}"))),
+        _ => Ok(()),
+    };
+    mcp.set("backend_use_tls", lua.create_function(tls)?)?;
     // Workers have connections of their own in any case, and the system keeps them alive.
     for name in ["backend_use_iothread", "tcp_keepalive", "init_tls"] {
         mcp.set(name, lua.create_function(|_, _: Variadic<Value>| Ok(()))?)?;
@@ -226,6 +234,9 @@ fn read_bounds(table: &Table, bounds: &mut Bounds) -> Result<()> {
         if let Some(time) = table.get::<Option<f64>>(name)? {
             set(bounds, duration(name, time)?);
         }
+    }
+    if table.get::<Option<bool>>("tls")?.unwrap_or(false) {
+        return Err(error(format!("backend tls: {NO_TLS}")));
     }
     if let Some(ramp) = table.get::<Option<f64>>("flapbackofframp")? {
         bounds.flap_ramp = ramp.max(1.1);
