@@ -11,6 +11,7 @@
 //! packets of one statistic are passed on together.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::Outcome;
 use crate::packet::{Header, Packet, opcode};
@@ -29,8 +30,10 @@ const ACCESS_INTERVAL: i64 = 60;
 /// Maps the CAS numbers of the left server to those of the right one.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    right_of: HashMap<u64, u64>,
-    left_of: HashMap<u64, u64>,
+    right_of: HashMap<(u64, u64), u64>,
+    left_of: HashMap<(u64, u64), u64>,
+    /// Set if each key has numbers of its own: a hash of the key of the current command.
+    pub key: Option<u64>,
 }
 
 impl Comparison {
@@ -99,6 +102,9 @@ impl Comparison {
 
     fn compare_lines(&mut self, left: &[u8], right: &[u8], numbers: &mut Vec<(u64, u64)>) -> Outcome<()> {
         let kind = Kind::of(left);
+        if self.key.is_some() && kind == Kind::Value {
+            self.key = left.split(|&byte| byte == b' ').nth(1).map(hash);
+        }
         if kind == Kind::Plain {
             return if left == right { Ok(()) } else { Err("a line differs".to_owned()) };
         }
@@ -135,9 +141,17 @@ impl Comparison {
         if chosen(left) || chosen(right) {
             return left == right;
         }
-        *self.right_of.entry(left).or_insert(right) == right
-            && *self.left_of.entry(right).or_insert(left) == left
+        let key = self.key.unwrap_or_default();
+        *self.right_of.entry((key, left)).or_insert(right) == right
+            && *self.left_of.entry((key, right)).or_insert(left) == left
     }
+}
+
+/// Returns a number for a key.
+pub fn hash(key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn is_statistic(packet: &Packet<'_>) -> bool {

@@ -20,7 +20,7 @@ const MARKS: [Mark; 3] = [Good, Miss, Error];
 #[derive(Debug, Clone)]
 enum Plan {
     Failover(Vec<usize>, bool, usize),
-    Sync(Vec<usize>),
+    Sync(Vec<usize>, bool),
     Fastest(Vec<usize>, bool),
     Shadow(usize, usize),
     WarmUp(usize, usize),
@@ -36,7 +36,7 @@ fn plan() -> impl Strategy<Value = Plan> {
     let one = any::<usize>;
     prop_oneof![
         3 => (list(), any::<bool>(), 1..4usize).prop_map(|(list, hit, tries)| Plan::Failover(list, hit, tries)),
-        3 => list().prop_map(Plan::Sync),
+        3 => (list(), any::<bool>()).prop_map(|(list, last)| Plan::Sync(list, last)),
         3 => (list(), any::<bool>()).prop_map(|(list, hit)| Plan::Fastest(list, hit)),
         1 => (one(), one()).prop_map(|(child, to)| Plan::Shadow(child, to)),
         2 => (one(), one()).prop_map(|(cold, warm)| Plan::WarmUp(cold, warm)),
@@ -66,7 +66,7 @@ fn build(plans: &[Plan]) -> Routes {
             Plan::Failover(children, until_hit, tries) => {
                 Route::Failover { children: list(children), until_hit: *until_hit, tries: *tries }
             }
-            Plan::Sync(children) => Route::AllSync(list(children)),
+            Plan::Sync(children, is_last) => Route::AllSync { children: list(children), last: *is_last },
             Plan::Fastest(children, until_hit) => {
                 Route::AllFastest { children: list(children), until_hit: *until_hit }
             }
@@ -78,7 +78,14 @@ fn build(plans: &[Plan]) -> Routes {
             Plan::Limit(child, over) => {
                 routes.limits += 1;
                 let limit = routes.limits - 1;
-                Route::RateLimit { child: node(child), over: node(over), per_second: 1, burst: 1, limit }
+                Route::RateLimit {
+                    child: node(child),
+                    over: node(over),
+                    tokens: 1,
+                    every_ms: 1000,
+                    burst: 1,
+                    limit,
+                }
             }
             Plan::Ttl(child) => Route::Ttl(node(child), 60),
             Plan::Null => Route::Null,
@@ -147,6 +154,7 @@ fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
     Some(match &routes.nodes[node] {
         Route::Pool(pool) => marks[*pool],
         Route::Null => Miss,
+        Route::Local => Good,
         Route::Error(_) => Error,
         Route::Failover { children, until_hit, tries } => {
             let marks = all(children)?;
@@ -155,7 +163,10 @@ fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
             let best = asked.iter().min().copied()?;
             asked.iter().find(stops).copied().unwrap_or(best)
         }
-        Route::AllSync(children) => *all(children)?.iter().max()?,
+        Route::AllSync { children, last } => {
+            let marks = all(children)?;
+            if *last && !marks.contains(&Error) { *marks.last()? } else { *marks.iter().max()? }
+        }
         Route::AllFastest { children, until_hit } => {
             let marks = all(children)?;
             let best = *marks.iter().min()?;
@@ -169,9 +180,11 @@ fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
         },
         Route::Migrate { from, to, start, interval } => of(if NOW < start + interval { from } else { to })?,
         // A limit that is reached twice depends on the order.
-        Route::RateLimit { .. } | Route::Random(_) | Route::ByPrefix { .. } | Route::ByCommand { .. } => {
-            None?
-        }
+        Route::RateLimit { .. }
+        | Route::Random(_)
+        | Route::ByPrefix { .. }
+        | Route::ByPart { .. }
+        | Route::ByCommand { .. } => None?,
     })
 }
 

@@ -126,7 +126,7 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     let files = [&mut config.persist, &mut config.memory_file, &mut config.rights_file];
     let proxy = match &mut config.proxy {
         Some(ProxyConfig::File(file)) => Some(file),
-        Some(ProxyConfig::Text(_) | ProxyConfig::Program(_)) | None => None,
+        Some(ProxyConfig::Text(_) | ProxyConfig::Source(_) | ProxyConfig::Program(_)) | None => None,
     };
     for file in files.into_iter().flatten().chain(proxy) {
         if let Ok(absolute) = std::path::absolute(&*file) {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
+use memcache_core::ProxyError;
 use memcache_core::internal::proxy::backend::Backend;
 use memcache_core::internal::proxy::command::Command;
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
@@ -16,6 +17,7 @@ use memcache_core::internal::proxy::health::Eject;
 use memcache_core::internal::proxy::pool::{Member, Pool};
 use memcache_core::internal::proxy::route::{NodeId, Route, Routes};
 use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, Source, Work};
+use memcache_proxy_lua::routelib;
 
 use crate::failure::{DATA, Failure, USAGE};
 use crate::print;
@@ -79,6 +81,9 @@ pub fn run(arguments: ProxyArguments) -> Result<(), Failure> {
 }
 
 fn read(path: &Path) -> Result<Routes, Failure> {
+    if path.extension() == Some("lua".as_ref()) {
+        return read_routelib(path).map_err(|mistake| Failure::new(DATA, mistake.to_string()));
+    }
     let name = path.display().to_string();
     let mut bytes = Vec::new();
     File::open(path)
@@ -87,6 +92,15 @@ fn read(path: &Path) -> Result<Routes, Failure> {
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(DATA, format!("{name}: a configuration must be UTF-8")))?;
     config::parse(&text).map_err(|fault| Failure::new(DATA, format!("{name}:{fault}")))
+}
+
+/// Reads a configuration of routelib.
+fn read_routelib(path: &Path) -> Result<Routes, ProxyError> {
+    let made = routelib::load(path)?;
+    config::parse(&made.text).map_err(|fault| {
+        let line = fault.line.checked_sub(1).and_then(|at| made.lines.get(at)).copied();
+        ProxyError::new(path.to_owned(), line, fault.message)
+    })
 }
 
 /// Prints pools and routes. A route with a name is printed once.
@@ -180,13 +194,13 @@ fn branches(out: &mut String, routes: &Routes, node: NodeId, depth: usize) {
 fn label(route: &Route, child: usize) -> String {
     let pair = |first: &str, second: &str| format!("{}: ", if child == 0 { first } else { second });
     match route {
-        Route::ByPrefix { prefixes: list, .. } | Route::ByCommand { groups: list, .. } => {
-            match list.get(child) {
-                Some((text, _)) if matches!(route, Route::ByPrefix { .. }) => format!("{text:?}: "),
-                Some((text, _)) => format!("{text}: "),
-                None => "default: ".into(),
-            }
-        }
+        Route::ByPrefix { prefixes: list, .. }
+        | Route::ByPart { parts: list, .. }
+        | Route::ByCommand { groups: list, .. } => match list.get(child) {
+            Some((text, _)) if !matches!(route, Route::ByCommand { .. }) => format!("{text:?}: "),
+            Some((text, _)) => format!("{text}: "),
+            None => "default: ".into(),
+        },
         Route::Shadow { .. } => pair("answers", "gets copies"),
         Route::WarmUp { .. } => pair("cold", "warm"),
         Route::Migrate { .. } => pair("from", "to"),
@@ -211,18 +225,30 @@ fn title(routes: &Routes, node: NodeId) -> String {
             format!("failover{}, {tries} tries", until(until_hit))
         }
         Some(Route::Failover { until_hit, .. }) => format!("failover{}", until(until_hit)),
-        Some(Route::AllSync(_)) => "all_sync".into(),
+        Some(Route::AllSync { last, .. }) => {
+            if *last {
+                "all_sync, the last one answers".into()
+            } else {
+                "all_sync".into()
+            }
+        }
         Some(Route::AllFastest { until_hit, .. }) => format!("all_fastest{}", until(until_hit)),
         Some(Route::Random(_)) => "random".into(),
         Some(Route::Ttl(_, seconds)) => format!("ttl {seconds} s"),
         Some(Route::Shadow { percent, .. }) => format!("shadow {percent}%"),
         Some(Route::WarmUp { .. }) => "warm_up".into(),
         Some(Route::Migrate { start, interval, .. }) => format!("migrate at {start}, {interval} s"),
-        Some(Route::RateLimit { per_second, burst, .. }) => {
-            format!("rate_limit {per_second}/s, burst {burst}")
+        Some(Route::RateLimit { tokens, every_ms: 1000, burst, .. }) => {
+            format!("rate_limit {tokens}/s, burst {burst}")
+        }
+        Some(Route::RateLimit { tokens, every_ms, burst, .. }) => {
+            format!("rate_limit {tokens} in {every_ms} ms, burst {burst}")
         }
         Some(Route::ByPrefix { .. }) => "by_prefix".into(),
+        Some(Route::ByPart { start, stop, .. }) if start.is_empty() => format!("by_part before {stop:?}"),
+        Some(Route::ByPart { start, stop, .. }) => format!("by_part from {start:?} to {stop:?}"),
         Some(Route::ByCommand { .. }) => "by_command".into(),
+        Some(Route::Local) => "local".into(),
         Some(Route::Null) => "null".into(),
         Some(Route::Error(text)) => format!("error {text:?}"),
         Some(Route::Pool(_)) | None => named(routes, node).unwrap_or_default().into(),
@@ -300,10 +326,12 @@ impl Explanation<'_> {
     }
 
     fn reply(&mut self, send: &Send, backend: usize, mark: Mark) -> String {
-        let Some(pool) = self.routes.pools.get(send.pool) else { return String::new() };
-        let name = match &pool.members {
-            Some(_) => "a backend of its sources".into(),
-            None => pool.backends.get(backend).map(ToString::to_string).unwrap_or_default(),
+        let pool = self.routes.pools.get(send.pool);
+        let place = pool.map_or("local", |pool| &pool.name);
+        let name = match pool {
+            None => "the cache of the proxy".into(),
+            Some(pool) if pool.members.is_some() => "a backend of its sources".into(),
+            Some(pool) => pool.backends.get(backend).map(ToString::to_string).unwrap_or_default(),
         };
         let work = match send.work {
             Work::Client => "gets the request",
@@ -317,7 +345,7 @@ impl Explanation<'_> {
             Mark::Miss => "and does not have it",
             Mark::Error => "and is down",
         };
-        let line = format!("{}: {name} {work}{ttl} {mark}", pool.name);
+        let line = format!("{place}: {name} {work}{ttl} {mark}");
         self.sends.push((send.number, name));
         line
     }

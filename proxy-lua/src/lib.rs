@@ -7,6 +7,7 @@
 //!   api        the tables and objects that programs see       knows Lua
 //!   request, response, inspector, mutator, router, ratelim,   know no Lua
 //!   counters, wait
+//!   routelib   configurations of routelib, as native routes    knows Lua at load
 //! ```
 
 pub mod api;
@@ -25,6 +26,7 @@ pub mod ratelim;
 mod reload;
 pub mod request;
 pub mod response;
+pub mod routelib;
 pub mod router;
 mod slot;
 mod tree;

@@ -47,7 +47,7 @@ impl Backend {
 
     /// Returns the backend as a distribution of keys knows it.
     pub fn node(&self) -> Node {
-        Node { address: self.address(), name: None, weight: 1 }
+        Node { address: self.address(), name: None, weight: 1, is_down: false }
     }
 }
 

@@ -61,6 +61,14 @@ pub struct ProxyError {
     pub message: String,
 }
 
+impl ProxyError {
+    /// Returns the mistake of a configuration that another crate of this workspace reads.
+    #[doc(hidden)]
+    pub fn new(file: PathBuf, line: Option<usize>, message: String) -> Self {
+        Self { file: Some(file), line, message }
+    }
+}
+
 impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (&self.file, self.line) {

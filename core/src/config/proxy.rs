@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::setting::{Field, Value};
+use crate::base::error::ProxyError;
 
 /// The end of the name of a file.
 const FILE: &str = ".toml";
@@ -17,10 +18,58 @@ pub enum ProxyConfig {
     File(PathBuf),
     /// The text of such a file.
     Text(String),
+    /// A text that another crate of this workspace makes, each time it is read.
+    #[doc(hidden)]
+    Source(ProxySource),
     /// A proxy that another crate of this workspace makes.
     #[doc(hidden)]
     Program(ProxyProgram),
 }
+
+/// The maker of a text.
+#[derive(Clone)]
+pub struct ProxySource(Arc<dyn Fn() -> Result<SourceText, ProxyError> + Send + Sync>);
+
+/// A text that was made from another file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceText {
+    /// The text.
+    pub text: String,
+    /// The other file.
+    pub file: PathBuf,
+    /// For each line of the text, that of the other file.
+    pub lines: Vec<usize>,
+}
+
+impl ProxySource {
+    /// Returns the source of the texts that `make` returns.
+    pub fn new(make: impl Fn() -> Result<SourceText, ProxyError> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// Makes the text.
+    ///
+    /// # Errors
+    /// The mistake in the other file.
+    pub fn make(&self) -> Result<SourceText, ProxyError> {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for ProxySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ProxySource")
+    }
+}
+
+/// A source is equal to itself only.
+impl PartialEq for ProxySource {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for ProxySource {}
 
 /// A proxy that another crate makes. The layer `proxy` knows its type.
 #[derive(Clone)]
@@ -60,7 +109,7 @@ impl Field for ProxyConfig {
         match self {
             Self::File(path) => path.get(),
             Self::Text(text) => text.get(),
-            Self::Program(_) => Value::None,
+            Self::Source(_) | Self::Program(_) => Value::None,
         }
     }
     fn put(&mut self, value: &Value) {

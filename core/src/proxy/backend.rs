@@ -14,6 +14,8 @@ pub struct Backend {
     pub name: Option<String>,
     /// Share of the keys, at least 1, among the weights of the pool.
     pub weight: u32,
+    /// Whether it is never asked. Its keys fail.
+    pub is_down: bool,
 }
 
 /// Where a backend listens.

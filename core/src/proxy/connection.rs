@@ -88,8 +88,10 @@ pub struct Connection<T> {
     input: Vec<u8>,
     /// Least length of `input` at which it is looked at again. 0 if the input ends with a reply.
     needed: usize,
-    /// Whether the backend refused a request. It may take the rest of it for another one.
-    refused: bool,
+    /// Set once the backend refused a request: it may take the rest of it for another one. The
+    /// lengths of `waiting` and of `output` at that time. Later requests wait for the next
+    /// connection, such as the same request that another route sends again.
+    refused: Option<(usize, usize)>,
     /// Set while the connection waits for its last replies before it gets another socket.
     leaving: Option<Leaving>,
     deadline: Option<Instant>,
@@ -113,7 +115,7 @@ impl<T> Connection<T> {
             written: 0,
             input: Vec::new(),
             needed: 0,
-            refused: false,
+            refused: None,
             leaving: None,
             deadline: None,
             failures: 0,
@@ -207,7 +209,7 @@ impl<T> Connection<T> {
         self.state = State::Closed;
         self.deadline = None;
         self.input = Vec::new();
-        (self.written, self.needed, self.refused) = (0, 0, false);
+        (self.written, self.needed, self.refused) = (0, 0, None);
     }
 
     /// Returns whether the backend has not told its version yet.
@@ -281,7 +283,7 @@ impl<T> Connection<T> {
     /// # Errors
     /// The reason for which the connection has to end. The owner then calls [`Self::fail`].
     pub fn next_reply(&mut self, input: &[u8], now: Instant) -> Result<Option<(T, usize, Meaning)>, Reason> {
-        if self.refused {
+        if self.refused.is_some() {
             return Err(Reason::Refused);
         }
         if input.is_empty() || input.len() < self.needed {
@@ -310,8 +312,10 @@ impl<T> Connection<T> {
         if meaning == Meaning::Version {
             return Err(Reason::Unexpected);
         }
-        self.refused = meaning == Meaning::Refused;
         let Some(name) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
+        if meaning == Meaning::Refused {
+            self.refused = Some((self.waiting.len(), self.output.len()));
+        }
         if let Some(leaving) = &mut self.leaving {
             leaving.replies = leaving.replies.saturating_sub(1);
         }
@@ -399,10 +403,15 @@ impl<T> Connection<T> {
         self.state = if self.is_bad { State::Paused } else { State::Closed };
         self.deadline = pause.and_then(|(pause, _)| after(now, pause));
         self.input = Vec::new();
-        self.output = Vec::new();
-        (self.written, self.needed, self.refused) = (0, 0, false);
+        let kept = self.refused.take().filter(|_| !self.is_bad);
+        let (lost, unsent) = kept.unwrap_or((self.waiting.len(), self.output.len()));
+        self.output.drain(..unsent.min(self.output.len()));
+        self.output.shrink_to(KEEP);
+        let rest = self.waiting.split_off(lost.min(self.waiting.len()));
+        let lost = std::mem::replace(&mut self.waiting, rest);
+        (self.written, self.needed) = (0, 0);
         self.leaving = None;
-        Failure { lost: std::mem::take(&mut self.waiting), pause }
+        Failure { lost, pause }
     }
 }
 
@@ -610,6 +619,24 @@ mod tests {
         assert_eq!(bench.later(2), None);
         assert_eq!(bench.later(1), Some(Reason::Timeout));
         ends(&mut bench, Reason::Timeout, &[1]);
+    }
+
+    /// A route may ask the same backend again because of an error line.
+    #[test]
+    fn a_request_after_a_refusal_waits_for_the_next_socket() {
+        let mut bench = Bench::open();
+        assert_eq!((bench.submits(1), bench.submits(2)), (Ok(()), Ok(())));
+        let mut input = bench.connection.take_input();
+        input.extend_from_slice(b"CLIENT_ERROR no\r\n");
+        let refusal = bench.connection.next_reply(&input, bench.now);
+        assert_eq!(refusal, Ok(Some((1, input.len(), Meaning::Refused))));
+        assert_eq!(bench.submits(3), Ok(()));
+        assert_eq!(bench.connection.next_reply(b"", bench.now), Err(Reason::Refused));
+        assert_eq!(bench.connection.fail(Reason::Refused, bench.now).lost, [2]);
+        bench.opens();
+        assert_eq!(bench.writes(), "get k3\r\n");
+        assert_eq!(bench.receives("END\r\n"), Ok(()));
+        assert_eq!(bench.replies, [(3, "END\r\n".into(), Meaning::Miss)]);
     }
 
     /// Requests before the move are answered by the old socket, and later ones by the new.

@@ -5,7 +5,7 @@ use std::collections::{HashSet, VecDeque};
 use super::bucket::Bucket;
 use super::command::Kind;
 use super::health::Eject;
-use super::route::Routes;
+use super::route::{LOCAL, Routes};
 use super::run::{Action, Mark, Note, Outcome, Request, Run, Send, Turn};
 
 /// How backends pretend to reply. The others have a hit.
@@ -49,6 +49,14 @@ pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Ve
             }
         }
         let Some(send) = waiting.pop_front() else { return events };
+        if send.pool == LOCAL {
+            let is_missing =
+                send.work.kind(request.command) == Kind::Read && pretence.missing.contains("local");
+            let mark = if is_missing { Mark::Miss } else { Mark::Good };
+            events.push(Event::Replied(send, 0, mark));
+            run.on_reply(send.number, mark, &mut turn);
+            continue;
+        }
         let Some(pool) = routes.pools.get(send.pool) else { return events };
         let names = |set: &HashSet<String>, index: usize| {
             let backend = pool.backends.get(index).is_some_and(|backend| set.contains(&backend.to_string()));

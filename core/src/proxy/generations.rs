@@ -55,13 +55,13 @@ impl Generation {
     /// Takes the fill of the rate limits that an earlier configuration has at the same places.
     fn continue_limits(&mut self, earlier: &Self) {
         for route in &self.routes.nodes {
-            let Route::RateLimit { burst, limit, .. } = route else { continue };
+            let Route::RateLimit { every_ms, burst, limit, .. } = route else { continue };
             let place = self.loaded.limits.get(*limit);
             let same = earlier.loaded.limits.iter().position(|other| Some(other) == place);
             if let Some(own) = self.buckets.get_mut(*limit)
                 && let Some(other) = same.and_then(|same| earlier.buckets.get(same))
             {
-                *own = other.resized(*burst);
+                *own = other.resized(*every_ms, *burst);
             }
         }
     }

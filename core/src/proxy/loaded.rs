@@ -27,7 +27,8 @@ impl Loaded {
         let place = |pool: &Pool, backend: &Backend| {
             let first = pool.place(backend);
             let place = |ordinal| Arc::new(Place { ordinal, ..first.clone() });
-            (0..pool.bounds.connections).map(place).collect()
+            let count = if backend.is_down { 0 } else { pool.bounds.connections };
+            (0..count).map(place).collect()
         };
         let of_pool = |pool: &Pool| pool.backends.iter().map(|backend| place(pool, backend)).collect();
         let places = routes.pools.iter().map(of_pool).collect();

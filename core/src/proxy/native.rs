@@ -22,7 +22,7 @@ use super::source::Source;
 use crate::base::error::ProxyError;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::config::ProxyConfig;
+use crate::config::{ProxyConfig, SourceText};
 
 /// Most bytes that requests and replies under way hold in a worker.
 const HELD: usize = 256 * 1024 * 1024;
@@ -194,6 +194,7 @@ fn load(from: &ProxyConfig) -> Result<Configuration, ProxyError> {
             file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(|e| unread(&e))?;
             (&text, path.parent().unwrap_or(Path::new("")))
         }
+        ProxyConfig::Source(source) => return load_made(&source.make()?),
         ProxyConfig::Program(_) => return Err(unread(&"a program has no file")),
     };
     let mut configuration = read(text).map_err(|e| fault(from, Some(e.line), &e.message))?;
@@ -201,11 +202,23 @@ fn load(from: &ProxyConfig) -> Result<Configuration, ProxyError> {
     Ok(configuration)
 }
 
+/// Reads a configuration that was made from another file. Mistakes name that file.
+fn load_made(made: &SourceText) -> Result<Configuration, ProxyError> {
+    let fault = |line: usize, reason: &dyn Display| ProxyError {
+        file: Some(made.file.clone()),
+        line: line.checked_sub(1).and_then(|at| made.lines.get(at)).copied(),
+        message: reason.to_string(),
+    };
+    let mut configuration = read(&made.text).map_err(|e| fault(e.line, &e.message))?;
+    configuration.routes.read_certificates(Path::new("")).map_err(|e| fault(0, &e))?;
+    Ok(configuration)
+}
+
 /// Returns a mistake of a configuration.
 fn fault(from: &ProxyConfig, line: Option<usize>, reason: &dyn Display) -> ProxyError {
     let file = match from {
         ProxyConfig::File(path) => Some(path.clone()),
-        ProxyConfig::Text(_) | ProxyConfig::Program(_) => None,
+        ProxyConfig::Text(_) | ProxyConfig::Source(_) | ProxyConfig::Program(_) => None,
     };
     ProxyError { file, line, message: reason.to_string() }
 }

@@ -17,9 +17,9 @@ use super::item::Item;
 use super::links::{Ask, Links};
 use super::loaded::Shared;
 use super::log::Logged;
-use super::reply::Meaning;
+use super::reply::{Meaning, Scan, scan};
 use super::request::{ClientRequest, Quiet};
-use super::route::{Route, Routes};
+use super::route::{LOCAL, Route, Routes};
 use super::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
 use super::slots::Slots;
 use crate::base::watch::{WatchHub, kind};
@@ -30,6 +30,9 @@ const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
 
 /// The end of a get.
 const END: &[u8] = b"END\r\n";
+
+/// The descriptor of a request that the proxy makes itself.
+const NO_CLIENT: i32 = -1;
 
 /// memcached's line for a backend that does not answer.
 const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
@@ -191,6 +194,7 @@ impl Relay {
                     finished = true;
                     self.answer(id, outcome, current);
                 }
+                Action::Send(send) if send.pool == LOCAL => self.carry_out_here(id, send, current, host),
                 Action::Send(send) => {
                     if let Err(mark) = self.send(id, send, current, host) {
                         let Some(active) = self.active.get_mut(id) else { continue };
@@ -225,6 +229,39 @@ impl Relay {
                 active.replies.push((number, bytes.to_vec()));
             }
         }
+    }
+
+    /// Carries out a request on the cache of this server. As in memcached's proxy, its errors are
+    /// answers.
+    #[cold]
+    fn carry_out_here(
+        &mut self,
+        id: usize,
+        send: Send,
+        current: Option<(usize, &[u8])>,
+        host: &mut Host<'_>,
+    ) {
+        let Send { number, work, ttl, .. } = send;
+        let Some(active) = self.active.get_mut(id) else { return };
+        active.sends.resize(number.max(active.sends.len()), send);
+        active.sends.push(send);
+        let mut request = Vec::new();
+        let item = match work {
+            Work::Fill(of) => reply_of(&active.replies, current, of).and_then(Item::read),
+            _ => None,
+        };
+        active.request.push(work, ttl, item.as_ref(), host.millis / 1000, &mut request);
+        let reply = host.server.carry_out(&request, NO_CLIENT);
+        let mark = match scan(&reply, usize::MAX) {
+            Scan::Whole(_, Meaning::Miss) => Mark::Miss,
+            Scan::Whole(..) => Mark::Good,
+            Scan::Part(_) | Scan::Bad(_) => Mark::Error,
+        };
+        // An answer needs the bytes at once, so the limit on them counts for requests to come.
+        self.held += reply.len();
+        active.replies.push((number, reply));
+        let world = (&mut self.generations, host.millis, &mut self.actions);
+        active.resume(number, mark, world);
     }
 
     /// Sends a request of a run.

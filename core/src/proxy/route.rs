@@ -2,12 +2,17 @@
 
 use std::path::Path;
 
+use memchr::memmem;
+
 use super::command::Command;
 use super::pool::Pool;
 use crate::config::Tag;
 
 /// The index of a node in its [`Routes`].
 pub type NodeId = usize;
+
+/// The index of no pool: the cache of the server that runs the proxy.
+pub const LOCAL: usize = usize::MAX;
 
 /// Pools, and the routes to them. A node refers to nodes before it only, so there is no loop.
 #[derive(Clone, Debug)]
@@ -70,6 +75,8 @@ impl Routes {
 pub enum Route {
     /// Sends it to the backend of its key in the pool with this index.
     Pool(usize),
+    /// Carries it out on the cache of this server.
+    Local,
     /// Asks one child after another while they fail.
     Failover {
         /// At least one.
@@ -79,8 +86,14 @@ pub enum Route {
         /// The number of children to ask at most.
         tries: usize,
     },
-    /// Asks all children at once, and answers with the worst reply when all have replied.
-    AllSync(Vec<NodeId>),
+    /// Asks all children at once, and answers when all have replied.
+    AllSync {
+        /// At least one.
+        children: Vec<NodeId>,
+        /// Whether the first error is the answer, or else the reply of the last child. Otherwise
+        /// the worst reply is, and of equal ones that of the first child.
+        last: bool,
+    },
     /// Asks all children at once, and answers with the first reply that is not a failure.
     AllFastest {
         /// At least one.
@@ -127,8 +140,10 @@ pub enum Route {
         child: NodeId,
         /// The node beyond it.
         over: NodeId,
-        /// Tokens a second, at least 1.
-        per_second: u32,
+        /// Tokens that come back in `every_ms`, at least 1.
+        tokens: u32,
+        /// A time in milliseconds, at least 1.
+        every_ms: u32,
         /// The size of the bucket, at least 1.
         burst: u32,
         /// The index of the bucket.
@@ -138,6 +153,18 @@ pub enum Route {
     ByPrefix {
         /// Prefixes, the longest first.
         prefixes: Vec<(String, NodeId)>,
+        /// The node of other keys.
+        default: NodeId,
+    },
+    /// Asks the node of the part of the key up to `stop`.
+    ByPart {
+        /// The text before the part. Empty if the part is the start of the key. A key that does not
+        /// begin with it, or has no `stop` behind it, has no part.
+        start: String,
+        /// The text behind the part. Not empty.
+        stop: String,
+        /// Parts.
+        parts: Vec<(String, NodeId)>,
         /// The node of other keys.
         default: NodeId,
     },
@@ -158,9 +185,9 @@ impl Route {
     /// Returns the nodes to which this one refers, in their order in the configuration.
     pub fn children(&self) -> Vec<NodeId> {
         match self {
-            Self::Pool(_) | Self::Null | Self::Error(_) => Vec::new(),
+            Self::Pool(_) | Self::Local | Self::Null | Self::Error(_) => Vec::new(),
             Self::Failover { children, .. }
-            | Self::AllSync(children)
+            | Self::AllSync { children, .. }
             | Self::AllFastest { children, .. }
             | Self::Random(children) => children.clone(),
             Self::Ttl(child, _) => vec![*child],
@@ -168,7 +195,9 @@ impl Route {
             Self::WarmUp { cold, warm } => vec![*cold, *warm],
             Self::Migrate { from, to, .. } => vec![*from, *to],
             Self::RateLimit { child, over, .. } => vec![*child, *over],
-            Self::ByPrefix { prefixes: list, default } | Self::ByCommand { groups: list, default } => {
+            Self::ByPrefix { prefixes: list, default }
+            | Self::ByPart { parts: list, default, .. }
+            | Self::ByCommand { groups: list, default } => {
                 list.iter().map(|(_, node)| *node).chain([*default]).collect()
             }
         }
@@ -178,9 +207,9 @@ impl Route {
     fn most_sends(&self, most: &[usize]) -> usize {
         let counts = self.children().into_iter().map(|node| most.get(node).copied().unwrap_or(0));
         match self {
-            Self::Pool(_) | Self::Null | Self::Error(_) => 1,
+            Self::Pool(_) | Self::Local | Self::Null | Self::Error(_) => 1,
             Self::Failover { tries, .. } => counts.take(*tries).fold(0, usize::saturating_add),
-            Self::AllSync(_) | Self::AllFastest { .. } | Self::Shadow { .. } | Self::Migrate { .. } => {
+            Self::AllSync { .. } | Self::AllFastest { .. } | Self::Shadow { .. } | Self::Migrate { .. } => {
                 counts.fold(0, usize::saturating_add)
             }
             // A read may ask both and add to the first.
@@ -192,9 +221,16 @@ impl Route {
             | Self::Ttl(..)
             | Self::RateLimit { .. }
             | Self::ByPrefix { .. }
+            | Self::ByPart { .. }
             | Self::ByCommand { .. } => counts.max().unwrap_or(0),
         }
     }
+}
+
+/// Returns the part of a key that a [`Route::ByPart`] looks up.
+pub fn part_of<'k>(key: &'k [u8], start: &str, stop: &str) -> Option<&'k [u8]> {
+    let rest = key.strip_prefix(start.as_bytes())?;
+    rest.get(..memmem::find(rest, stop.as_bytes())?)
 }
 
 /// Returns the place in `groups` that a command belongs to.

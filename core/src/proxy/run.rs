@@ -10,7 +10,7 @@ use std::slice;
 
 use super::bucket::Bucket;
 use super::command::{Command, Kind};
-use super::route::{NodeId, Route, Routes, group_of};
+use super::route::{LOCAL, NodeId, Route, Routes, group_of, part_of};
 
 /// The worth of a reply to a route, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,7 +91,7 @@ impl Work {
 pub struct Send {
     /// Its number in the run, from 0.
     pub number: usize,
-    /// The index of the pool.
+    /// The index of the pool, or [`LOCAL`].
     pub pool: usize,
     /// The request.
     pub work: Work,
@@ -308,12 +308,13 @@ impl Run {
         let delete = Context { work: Work::Delete, ttl: None };
         let (choice, step) = match routes.nodes.get(node) {
             Some(Route::Pool(pool)) => return Step::Send(*pool),
+            Some(Route::Local) => return Step::Send(LOCAL),
             Some(Route::Null) | None => (Choice::Answer, Step::Answer(Mark::Miss, Source::Null)),
             Some(Route::Error(_)) => (Choice::Answer, Step::Answer(Mark::Error, Source::Error(node))),
             Some(Route::Failover { children, .. }) => {
                 (Choice::Ask(0, None), Step::Wait(children.get(..1).unwrap_or_default()))
             }
-            Some(Route::AllSync(children) | Route::AllFastest { children, .. }) => {
+            Some(Route::AllSync { children, .. } | Route::AllFastest { children, .. }) => {
                 (Choice::AskAll, Step::Wait(children))
             }
             Some(Route::WarmUp { cold, warm }) => match (kind, context.work) {
@@ -346,15 +347,21 @@ impl Run {
                 let step = if both { Step::GoAndDrop(answers, other, delete) } else { Step::Go(answers) };
                 (Choice::Phase(usize::from(time >= moved), both), step)
             }
-            Some(Route::RateLimit { child, over, per_second, burst, limit }) => {
+            Some(Route::RateLimit { child, over, tokens, every_ms, burst, limit }) => {
                 let bucket = turn.buckets.get_mut(*limit);
-                let token = bucket.is_some_and(|bucket| bucket.take(turn.millis, *per_second, *burst));
+                let token = bucket.is_some_and(|bucket| bucket.take(turn.millis, *tokens, *every_ms, *burst));
                 (Choice::Token(token), Step::Go(if token { *child } else { *over }))
             }
             Some(Route::ByPrefix { prefixes, default }) => {
                 let key = request.key;
                 let found = prefixes.iter().position(|(prefix, _)| key.starts_with(prefix.as_bytes()));
                 let child = found.and_then(|at| prefixes.get(at)).map_or(default, |(_, child)| child);
+                (Choice::Match(found), Step::Go(*child))
+            }
+            Some(Route::ByPart { start, stop, parts, default }) => {
+                let part = part_of(request.key, start, stop);
+                let found = part.and_then(|part| parts.iter().position(|(name, _)| name.as_bytes() == part));
+                let child = found.and_then(|at| parts.get(at)).map_or(default, |(_, child)| child);
                 (Choice::Match(found), Step::Go(*child))
             }
             Some(Route::ByCommand { groups, default }) => {
@@ -424,7 +431,20 @@ impl Run {
                 frame.keep(child, outcome, |new, kept| kept.mark == Mark::Error || new.mark < kept.mark);
                 children.get(child + 1).filter(|_| child + 1 < *tries).map(|next| (*next, context))
             }
-            Some(Route::AllSync(_)) => {
+            Some(Route::AllSync { last: true, .. }) => {
+                let is_error = |outcome: Outcome| outcome.mark == Mark::Error;
+                let takes =
+                    frame.kept.is_none_or(|(before, kept)| match (is_error(outcome), is_error(kept)) {
+                        (true, true) => child < before,
+                        (false, false) => child > before,
+                        (new, _) => new,
+                    });
+                if takes {
+                    frame.kept = Some((child, outcome));
+                }
+                None
+            }
+            Some(Route::AllSync { .. }) => {
                 frame.keep(child, outcome, |new, kept| new.mark > kept.mark);
                 None
             }

@@ -80,7 +80,7 @@ pub fn of_nodes(nodes: &[ClusterNode]) -> Result<Vec<Backend>, String> {
 }
 
 fn backend(address: Address, name: Option<String>) -> Backend {
-    Backend { address, name, weight: 1 }
+    Backend { address, name, weight: 1, is_down: false }
 }
 
 /// Returns the address of a host that was found, if a configuration could name it.

@@ -175,7 +175,7 @@ impl ServerState {
 /// Returns the proxy of a configuration. Reads the files that it names.
 fn program(config: &ProxyConfig, names: &Arc<Names>) -> Result<Arc<dyn Program>, StartError> {
     match config {
-        ProxyConfig::Text(_) | ProxyConfig::File(_) => {
+        ProxyConfig::Text(_) | ProxyConfig::File(_) | ProxyConfig::Source(_) => {
             let native = Native::new(config.clone(), Arc::clone(names)).map_err(StartError::Proxy)?;
             Ok(Arc::new(native))
         }

@@ -265,6 +265,8 @@ fn wrong_options_say_what_is_wrong() {
         ("proxy_config=x.lua", "-o proxy_config: FILE must end in .toml, Lua is not built in"),
         ("proxy_arg", "Missing proxy_arg argument"),
         ("proxy_uring", "-o proxy_uring: io_uring is not supported"),
+        #[cfg(feature = "lua")]
+        ("proxy_config=routelib", "-o proxy_config=routelib needs -o proxy_arg=FILE"),
         (
             "proxy_config=x.toml,drop_privileges",
             "-o drop_privileges: a proxy opens sockets, which the sandbox refuses",

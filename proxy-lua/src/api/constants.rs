@@ -88,6 +88,11 @@ const OTHERS: [(&str, i64); 24] = [
     ("RES_ANY", 32),
 ];
 
+/// Returns the word of a command, in capitals.
+pub fn word(number: i64) -> Option<&'static str> {
+    COMMANDS.get(usize::try_from(number).ok()?.checked_sub(1)?).copied()
+}
+
 /// Sets the constants.
 ///
 /// # Errors

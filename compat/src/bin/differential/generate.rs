@@ -44,6 +44,8 @@ pub struct Generator {
     pub(crate) background: bool,
     /// Whether both servers are proxies.
     proxies: bool,
+    /// Whether their backends die.
+    pub kills: bool,
     /// The backends that are dead, and the number of the group that starts each of them again.
     dead: Vec<(usize, u64)>,
     pub(crate) next_id: u64,
@@ -69,6 +71,7 @@ impl Generator {
             },
             background,
             proxies,
+            kills: false,
             dead: Vec::new(),
             next_id: 1,
             seen: vec![VecDeque::new(); words::KEYS.len().max(binary_words::KEYS.len())],
@@ -89,7 +92,7 @@ impl Generator {
     pub fn next(&mut self) -> Group {
         let mut draft = match self.planned.pop_front() {
             Some(draft) => draft,
-            None if self.proxies => self.event().unwrap_or_else(|| self.draft()),
+            None if self.kills => self.event().unwrap_or_else(|| self.draft()),
             None => self.draft(),
         };
         if self.proxies && draft.ending == Ending::Marker {

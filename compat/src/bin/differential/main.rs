@@ -128,6 +128,7 @@ fn differ(options: &Options, run: &Run) -> Outcome<bool> {
     let mut pair = Pair::start(&run.left, &run.right)?;
     let proxies = run.pairing.is_some();
     let mut generator = Generator::new(options.seed, options.mode, options.agree, run.background, proxies);
+    generator.kills = run.pairing.is_some_and(|pairing| pairing.kills);
     let mut history = Vec::new();
     let (mut sent, mut differences) = (0, 0);
     while sent < options.count {
@@ -283,7 +284,7 @@ impl Options {
             left: subject(PathBuf::from(&left), &self.left_flags, pairing.left),
             right: subject(PathBuf::from(right), &self.right_flags, pairing.right),
             batch: if pairing.is_pipelined { self.batch } else { 1 },
-            background: self.background || pairing.is_pipelined,
+            background: self.background || !pairing.arithmetic,
             pairing: Some(pairing),
         };
         Ok(self.pairings.iter().map(|pairing| run(pairing)).collect())

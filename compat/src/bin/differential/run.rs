@@ -5,14 +5,14 @@ use std::time::Duration;
 use memcache_compat::Outcome;
 use memcache_compat::link::{Link, Received};
 use memcache_compat::packet::Packet;
-use memcache_compat::reply::Comparison;
+use memcache_compat::reply::{Comparison, hash};
 use memcache_compat::rng::Rng;
 
 use crate::generate::Generator;
 use crate::group::{Ending, Group, Numbers};
 use crate::proxy::EXCUSES;
 use crate::side::{Side, Subject};
-use crate::statistics;
+use crate::{statistics, words};
 
 /// Time in which a reply must arrive.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -163,6 +163,10 @@ impl Pair {
         let what = match (&left, &right) {
             (Received::Reply(a), Received::Reply(b)) => {
                 let mut found = Vec::new();
+                if group.ending == Ending::Proxied {
+                    let key = group.key.and_then(|key| words::KEYS.get(key));
+                    self.comparison.key = Some(hash(key.copied().unwrap_or_default()));
+                }
                 let verdict = if group.ending == Ending::Noop {
                     self.comparison.compare_packets(a, b, &mut found, statistics::compare)
                 } else {

@@ -64,7 +64,7 @@ impl Side {
         let Target::Program(proxy, arguments) = &subject.target else {
             return Err("a proxy must be a program".to_owned());
         };
-        let arguments = [&arguments[..], &Config::flags(&path)].concat();
+        let arguments = [&arguments[..], &config.flags(&path)].concat();
         let server = Server::start(&Target::Program(proxy.clone(), arguments))?;
         Ok(Self { server, backends, _config: Some(file) })
     }

@@ -39,6 +39,8 @@ const MAX_TTL: u64 = 30 * 24 * 3600;
 
 /// The name of the route that answers a miss.
 const NULL: &str = "null";
+/// The name of the route to the cache of this server.
+const LOCAL: &str = "local";
 
 /// A configuration.
 #[derive(Debug)]
@@ -137,11 +139,11 @@ struct KindRow {
     read: Read,
 }
 
-static KINDS: [KindRow; 14] = [
+static KINDS: [KindRow; 15] = [
     KindRow { name: "failover", keys: &["until_hit", "tries"], read: failover },
     KindRow { name: "zone_failover", keys: &["near", "until_hit"], read: zone_failover },
     KindRow { name: "gutter", keys: &["of", "seconds"], read: gutter },
-    KindRow { name: "all_sync", keys: &[], read: all_sync },
+    KindRow { name: "all_sync", keys: &["last"], read: all_sync },
     KindRow { name: "all_fastest", keys: &["until_hit"], read: all_fastest },
     KindRow { name: "random", keys: &[], read: random },
     KindRow { name: "split", keys: &[], read: split },
@@ -149,8 +151,13 @@ static KINDS: [KindRow; 14] = [
     KindRow { name: "ttl", keys: &["seconds"], read: ttl },
     KindRow { name: "warm_up", keys: &["from"], read: warm_up },
     KindRow { name: "migrate", keys: &["to", "start", "interval"], read: migrate },
-    KindRow { name: "rate_limit", keys: &["per_second", "burst", "over"], read: rate_limit },
+    KindRow {
+        name: "rate_limit",
+        keys: &["per_second", "tokens", "every_ms", "burst", "over"],
+        read: rate_limit,
+    },
     KindRow { name: "by_prefix", keys: &["default"], read: by_prefix },
+    KindRow { name: "by_part", keys: &["start", "stop", "default"], read: by_part },
     KindRow { name: "by_command", keys: &["default"], read: by_command },
 ];
 
@@ -170,7 +177,7 @@ impl<'a> Builder<'a> {
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             return entry.fail(&format!("a name must have 1 to {MAX_NAME} bytes in one line"));
         }
-        if name == NULL || self.names.insert(name.to_owned(), named).is_some() {
+        if name == NULL || name == LOCAL || self.names.insert(name.to_owned(), named).is_some() {
             return entry.fail("this name is taken, pools and routes have different names");
         }
         Ok(())
@@ -208,6 +215,7 @@ impl<'a> Builder<'a> {
         check_depth(entry, depth.div_ceil(2))?;
         match entry.value.get_ref() {
             DeValue::String(name) if *name == NULL => self.add(entry, Route::Null),
+            DeValue::String(name) if *name == LOCAL => self.add(entry, Route::Local),
             DeValue::String(name) => self.resolve(name, entry, depth),
             DeValue::Table(_) => {
                 let table = entry.table()?;
@@ -318,7 +326,8 @@ fn zone_failover<'a>(
 }
 
 fn all_sync<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
-    builder.children(table, "all_sync", depth).map(Route::AllSync)
+    let children = builder.children(table, "all_sync", depth)?;
+    Ok(Route::AllSync { children, last: table.switch("last")? })
 }
 
 fn all_fastest<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -367,8 +376,16 @@ fn migrate<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Re
 fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     let child = builder.child(table, "rate_limit", depth)?;
     let most = u64::from(u32::MAX);
-    let per_second = table.needed_number("per_second", 1, most)?;
-    let burst = table.number("burst", 1, most)?.unwrap_or(per_second) as u32;
+    let (tokens, every_ms) = match table.number("tokens", 1, most)? {
+        Some(tokens) if table.get("per_second").is_none() => {
+            (tokens, table.needed_number("every_ms", 1, most)?)
+        }
+        Some(_) => return table.fail("a limit has one of per_second and tokens"),
+        None if table.get("every_ms").is_some() => return table.fail("every_ms belongs to tokens"),
+        None => (table.needed_number("per_second", 1, most)?, 1000),
+    };
+    let (tokens, every_ms) = (tokens as u32, every_ms as u32);
+    let burst = table.number("burst", 1, most)?.map_or(tokens, |burst| burst as u32);
     let over = match table.get("over") {
         Some(entry) => builder.route(&entry, depth)?,
         None => builder.add(&table.required("rate_limit")?, Route::Null)?,
@@ -381,7 +398,7 @@ fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) ->
         .count();
     builder.limits.push(format!("{} {nth}", table.name));
     let limit = builder.limits.len() - 1;
-    Ok(Route::RateLimit { child, over, per_second: per_second as u32, burst, limit })
+    Ok(Route::RateLimit { child, over, tokens, every_ms, burst, limit })
 }
 
 fn by_prefix<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -394,6 +411,19 @@ fn by_prefix<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> 
     }
     prefixes.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
     Ok(Route::ByPrefix { prefixes, default: builder.child(table, "default", depth)? })
+}
+
+fn by_part<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let mut parts = Vec::new();
+    for (part, entry) in table.required("by_part")?.table()?.entries() {
+        if part.len() > MAX_NAME {
+            return entry.fail(&format!("a part must have at most {MAX_NAME} bytes, got {}", part.len()));
+        }
+        parts.push((part.to_owned(), builder.route(&entry, depth)?));
+    }
+    let text = |key| table.get(key).map(|entry| entry.line()).transpose();
+    let (start, stop) = (text("start")?.unwrap_or_default(), text("stop")?.unwrap_or_else(|| "/".into()));
+    Ok(Route::ByPart { start, stop, parts, default: builder.child(table, "default", depth)? })
 }
 
 fn by_command<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -475,6 +505,13 @@ mod tests {
         ("route = { warm_up = 'a' }", "3: route: from is missing"),
         ("route = { migrate = 'a', to = 'b' }", "3: route: start is missing"),
         ("route = { rate_limit = 'a', per_second = 1.5 }", "3: route.per_second: must be a whole number"),
+        ("route = { rate_limit = 'a' }", "3: route: per_second is missing"),
+        ("route = { rate_limit = 'a', tokens = 1 }", "3: route: every_ms is missing"),
+        ("route = { rate_limit = 'a', every_ms = 1, per_second = 1 }", "3: route: every_ms belongs to"),
+        ("route = { rate_limit = 'a', tokens = 1, per_second = 1 }", "3: route: a limit has one of"),
+        ("route = 'a'\npools.local.backends = ['c']", "4: pools.local: this name is taken"),
+        ("route = { by_part = { x = 'a' } }", "3: route: default is missing"),
+        ("route = { by_part = { x = 'a' }, default = 'a', stop = '' }", "3: route.stop: must be a text of 1"),
         ("route = { by_prefix = { 'x' = 'a' } }", "3: route: default is missing"),
         (
             "route = { by_prefix = { '' = 'a' }, default = 'a' }",
@@ -654,7 +691,12 @@ mod tests {
         assert_eq!(servers, ["10.0.0.1:53", "[::1]:5353"]);
         let mut pool = configuration.routes.pools[0].clone();
         assert_eq!((pool.backends.len(), pool.sources().count()), (1, 3));
-        let found = |name: &str| Backend { address: Address::parse(name).unwrap(), name: None, weight: 1 };
+        let found = |name: &str| Backend {
+            address: Address::parse(name).unwrap(),
+            name: None,
+            weight: 1,
+            is_down: false,
+        };
         pool.discover(|source| match source {
             Source::Dns(..) => vec![found("d"), found("b")],
             Source::Srv(_) => vec![],

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use toml::de::DeValue;
+
 use super::super::backend::{Address, Backend, DEFAULT_PORT};
 use super::super::bounds::Bounds;
 use super::super::distribution::{DISTRIBUTIONS, Distribution};
@@ -28,13 +30,15 @@ const LEAST_PROBE_MILLIS: u64 = 10;
 /// Results in a row that change the condition of a backend, at most.
 const MAX_RESULTS: u64 = 100;
 /// The keys about connections.
-const BOUNDS: [&str; 8] = [
+const BOUNDS: [&str; 10] = [
     "connect_timeout_ms",
     "read_timeout_ms",
     "retry_ms",
     "failure_limit",
     "depth_limit",
     "flap_time_ms",
+    "flap_ramp",
+    "flap_max_ms",
     "connections",
     "tls",
 ];
@@ -103,6 +107,8 @@ fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
         failure_limit: number("failure_limit", 100)?.map_or(default.failure_limit, |limit| limit as u32),
         depth_limit: number("depth_limit", 1_000_000)?.map_or(default.depth_limit, |limit| limit as usize),
         flap_time: table.number("flap_time_ms", 1, MAX_MILLIS)?.map(Duration::from_millis),
+        flap_ramp: flap_ramp(table)?.unwrap_or(default.flap_ramp),
+        flap_max: time("flap_max_ms", default.flap_max)?,
         connections: table.number("connections", 1, MAX_CONNECTIONS)?.map_or(1, |count| count as usize),
         tls: table.get("tls").map(|entry| tls(&entry.table()?)).transpose()?,
         ..default
@@ -159,6 +165,19 @@ fn log(table: &Table<'_>) -> Result<LogRules, ConfigFault> {
     Ok(rules)
 }
 
+fn flap_ramp(table: &Table<'_>) -> Result<Option<f64>, ConfigFault> {
+    let Some(entry) = table.get("flap_ramp") else { return Ok(None) };
+    let ramp = match entry.value.get_ref() {
+        DeValue::Float(number) => number.as_str().parse().ok(),
+        DeValue::Integer(number) => number.as_str().parse().ok(),
+        _ => None,
+    };
+    match ramp.filter(|ramp: &f64| (1.1..=100.0).contains(ramp)) {
+        Some(ramp) => Ok(Some(ramp)),
+        None => entry.wanted("a number from 1.1 to 100"),
+    }
+}
+
 /// Reads the files of TLS. They are opened later.
 fn tls(table: &Table<'_>) -> Result<ClientFiles, ConfigFault> {
     table.allow(&["ca", "cert", "key", "server_name", "verify"])?;
@@ -210,16 +229,23 @@ fn member(entry: &Entry<'_>) -> Result<Member, ConfigFault> {
         Address::parse(entry.string()?).map_or_else(|| entry.wanted(what), Ok)
     };
     if !entry.is_table() {
-        return Ok(Member::Backend(Backend { address: address(entry)?, name: None, weight: 1 }));
+        return Ok(Member::Backend(Backend {
+            address: address(entry)?,
+            name: None,
+            weight: 1,
+            is_down: false,
+        }));
     }
     let table = entry.table()?;
     if let Some(source) = source(&table)? {
         return Ok(Member::Source(source));
     }
-    table.allow(&["address", "name", "weight"])?;
+    table.allow(&["address", "name", "weight", "down"])?;
     let weight = table.number("weight", 1, u64::from(MAX_WEIGHT))?.unwrap_or(1) as u32;
     let name = table.get("name").map(|entry| entry.line()).transpose()?;
-    Ok(Member::Backend(Backend { address: address(&table.required("address")?)?, name, weight }))
+    let is_down = table.switch("down")?;
+    let address = address(&table.required("address")?)?;
+    Ok(Member::Backend(Backend { address, name, weight, is_down }))
 }
 
 /// Reads a source of backends, if the table is one.

@@ -1,0 +1,13 @@
+local_zone("east")
+
+local zones = { west = "b0", east = "b1", north = "b2" }
+
+routes{
+    map = map,
+    cmap = {
+        get = route_zfailover{ children = zones },
+        gets = route_zfailover{ children = zones, miss = true },
+        mg = route_zfailover{ children = zones, miss = false },
+    },
+    default = route_zfailover{ children = zones, local_zone = "north" },
+}
