@@ -13,6 +13,7 @@
 pub mod api;
 mod configurator;
 pub mod counters;
+mod easing;
 mod engine;
 mod fault;
 mod functions;

@@ -115,8 +115,27 @@ pub fn give_back(shared: &Shared, context: usize) {
     let Some(one) = worker.contexts.get_mut(context) else { return };
     one.parent = None;
     let generator = one.generator;
-    if let Some(generator) = worker.generators.get_mut(generator) {
+    let Some(generator) = worker.generators.get_mut(generator) else { return };
+    if generator.easing.frees(generator.free.len(), generator.total) {
+        drop(worker);
+        remove(shared, context);
+    } else {
         generator.free.push(context);
+    }
+}
+
+/// Removes a context, with those of its handles.
+fn remove(shared: &Shared, context: usize) {
+    let mut contexts = vec![context];
+    while let Some(context) = contexts.pop() {
+        let mut worker = shared.borrow_mut();
+        let Some(context) = worker.contexts.remove(context) else { continue };
+        contexts.extend(context.handles.iter().filter_map(|handle| handle.child));
+        let functions = Arc::clone(&worker.functions);
+        if let Some(generator) = worker.generators.get_mut(context.generator) {
+            generator.total = generator.total.saturating_sub(1);
+            functions.add(&generator.name, 0, -1);
+        }
     }
 }
 

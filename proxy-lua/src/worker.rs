@@ -21,6 +21,7 @@ use memcache_core::internal::proxy::request::Quiet;
 use memcache_core::internal::proxy::slots::Slots;
 use mlua::{AnyUserData, Function, Thread, Value};
 
+use crate::easing::Easing;
 use crate::functions::Functions;
 use crate::pool::Pool;
 use crate::router::Router;
@@ -95,6 +96,8 @@ pub struct Generator {
     pub free: Vec<usize>,
     /// All contexts.
     pub total: usize,
+    /// Frees contexts that are not needed.
+    pub easing: Easing,
 }
 
 /// A handle of a context.
@@ -320,7 +323,7 @@ impl Worker {
 
     /// Removes the functions from those that are counted, before the machine ends.
     pub fn forget_functions(&self) {
-        for generator in self.generators.iter().filter(|generator| generator.total > 0) {
+        for generator in self.generators.iter().filter(|generator| generator.function.is_some()) {
             let contexts = i64::try_from(generator.total).unwrap_or(i64::MAX);
             self.functions.add(&generator.name, -1, -contexts);
         }
