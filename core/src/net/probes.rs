@@ -197,7 +197,7 @@ fn go_on(
             return if is_item { Ok(true) } else { Err(Reason::Unexpected) };
         }
         connection.keep_input(input, 0, now);
-        if connection.is_validated() && rules.probe == Probe::Version {
+        if connection.is_open() && rules.probe == Probe::Version {
             return Ok(true);
         }
     }

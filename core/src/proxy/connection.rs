@@ -7,6 +7,9 @@
 //!     └───── the pause is over ◀──── Paused ◀── too many failures
 //! ```
 //!
+//! A backend that closes connections which have no requests is connected to again, but not in a
+//! loop: after too many such ends, the connection pauses until a request comes.
+//!
 //! After too many failures a connection is *bad*, until the backend has told its version again. A
 //! bad connection refuses all requests.
 //!
@@ -99,6 +102,8 @@ pub struct Connection<T> {
     failures: u32,
     /// Flaps in a row.
     flaps: u32,
+    /// Connections in a row that ended soon, without a request.
+    idle_ends: u32,
     /// The time at which the connection opened or failed.
     changed: Option<Instant>,
 }
@@ -120,6 +125,7 @@ impl<T> Connection<T> {
             deadline: None,
             failures: 0,
             flaps: 0,
+            idle_ends: 0,
             changed: None,
         }
     }
@@ -159,6 +165,11 @@ impl<T> Connection<T> {
         unread(&self.input)
     }
 
+    /// Returns the length of the part of a reply that has arrived.
+    pub fn kept(&self) -> usize {
+        self.input.len()
+    }
+
     /// Takes a request that `push` appends to the output, if a reply to it can come.
     ///
     /// # Errors
@@ -170,8 +181,11 @@ impl<T> Connection<T> {
         if self.bounds.depth_limit > 0 && self.waiting.len() > self.bounds.depth_limit {
             return Err(Refusal::Depth);
         }
-        if self.waiting.is_empty() && self.state == State::Open {
-            self.deadline = after(now, self.bounds.read_timeout);
+        match self.state {
+            State::Open if self.waiting.is_empty() => self.deadline = after(now, self.bounds.read_timeout),
+            // It pauses for a lack of requests.
+            State::Paused => (self.state, self.deadline) = (State::Closed, None),
+            _ => {}
         }
         self.waiting.push_back(name);
         push(&mut self.output);
@@ -215,11 +229,6 @@ impl<T> Connection<T> {
     /// Returns whether the backend has not told its version yet.
     pub fn is_validating(&self) -> bool {
         self.state == State::Validating
-    }
-
-    /// Returns whether the backend has told its version on this socket.
-    pub fn is_validated(&self) -> bool {
-        self.state == State::Open
     }
 
     /// Returns whether the owner waits for its socket to be connected.
@@ -391,6 +400,9 @@ impl<T> Connection<T> {
             self.flaps = if lasted.is_some_and(|lasted| lasted <= flap_time) { self.flaps + 1 } else { 0 };
         }
         self.failures = self.failures.saturating_add(1);
+        let is_idle = self.state == State::Open && self.waiting.is_empty();
+        let soon = self.changed.is_some_and(|opened| now.saturating_duration_since(opened) < bounds.retry);
+        self.idle_ends = if is_idle && soon { self.idle_ends.saturating_add(1) } else { 0 };
         self.changed = Some(now);
         let pause = if self.flaps > bounds.failure_limit {
             let factor = bounds.flap_ramp.powi(self.flaps.try_into().unwrap_or(i32::MAX));
@@ -400,8 +412,13 @@ impl<T> Connection<T> {
             (self.failures > bounds.failure_limit).then_some((bounds.retry, false))
         };
         self.is_bad = pause.is_some();
-        self.state = if self.is_bad { State::Paused } else { State::Closed };
-        self.deadline = pause.and_then(|(pause, _)| after(now, pause));
+        let pause_until = match pause {
+            Some((pause, _)) => after(now, pause),
+            None if self.idle_ends > bounds.failure_limit => after(now, bounds.retry),
+            None => None,
+        };
+        self.state = if pause_until.is_some() { State::Paused } else { State::Closed };
+        self.deadline = pause_until;
         self.input = Vec::new();
         let kept = self.refused.take().filter(|_| !self.is_bad);
         let (lost, unsent) = kept.unwrap_or((self.waiting.len(), self.output.len()));
@@ -709,6 +726,33 @@ mod tests {
         bench.opens();
         assert!(!bench.connection.is_bad());
         assert_eq!(bench.submits(4), Ok(()));
+    }
+
+    /// A backend that closes each connection after its version is not connected to in a loop. A
+    /// request ends the pause.
+    #[test]
+    fn a_backend_that_closes_idle_connections_is_left_alone() {
+        let mut bench = Bench { connection: Connection::new(Bounds::default()), ..Bench::closed() };
+        for _ in 0..4 {
+            bench.opens();
+            assert_eq!(bench.connection.fail(Reason::Disconnected, bench.now).pause, None);
+        }
+        assert!(!bench.connection.wants_socket() && !bench.connection.is_bad());
+        assert_eq!(bench.submits(1), Ok(()));
+        bench.opens();
+        assert_eq!(bench.writes(), "get k1\r\n");
+        assert_eq!(bench.connection.fail(Reason::Disconnected, bench.now).lost, [1]);
+        for _ in 0..4 {
+            bench.opens();
+            bench.connection.fail(Reason::Disconnected, bench.now);
+        }
+        assert!(!bench.connection.wants_socket());
+        assert_eq!(bench.later(3), None);
+        // An end after a long time is none of these.
+        bench.opens();
+        assert_eq!(bench.later(4), None);
+        bench.connection.fail(Reason::Disconnected, bench.now);
+        assert!(bench.connection.wants_socket());
     }
 
     /// Each open connection ends at once. The pauses grow, up to the limit.

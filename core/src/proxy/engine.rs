@@ -76,6 +76,11 @@ pub trait Engine {
     /// Takes the reply to a send, or its absence.
     fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>);
 
+    /// Returns whether a reply may be that to a send. If not, the connection ends.
+    fn is_reply_to(&self, _ask: Ask, _reply: &[u8], _meaning: Meaning) -> bool {
+        true
+    }
+
     /// Takes an answer: its slot, and its bytes.
     fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)>;
 
@@ -113,20 +118,25 @@ pub fn receive<E: Engine>(
         match link.next_reply(rest, host.now) {
             Ok(Some((ask, length, meaning))) => {
                 used += length;
-                engine.reply(ask, rest.get(..length).map(|reply| (reply, meaning)), host);
+                let reply = rest.get(..length).unwrap_or_default();
+                if !engine.is_reply_to(ask, reply, meaning) {
+                    engine.reply(ask, None, host);
+                    break Err(Reason::WrongReply);
+                }
+                engine.reply(ask, Some((reply, meaning)), host);
             }
             Ok(None) => break Ok(()),
             Err(reason) => break Err(reason),
         }
     };
-    if let Some(link) = host.links.get_mut(number) {
-        match ended {
-            Ok(()) => link.keep_input(input, used, host.now),
-            Err(_) => link.connection.keep_unread(input, used),
+    if ended.is_err() {
+        if let Some(link) = host.links.get_mut(number) {
+            link.connection.keep_unread(input, used);
         }
+        host.links.touch(number);
+        return ended;
     }
-    host.links.touch(number);
-    ended
+    host.links.keep_input(number, input, used, host.now)
 }
 
 /// Ends the connection of a link. The owner has closed its socket. Returns the pause before the

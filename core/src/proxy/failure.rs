@@ -30,11 +30,15 @@ pub enum Reason {
     /// The backend refused a request with `ERROR` or `CLIENT_ERROR`. It may have read the rest of
     /// the request as another one.
     Refused,
+    /// A reply with another key or opaque than the request, or to another command.
+    WrongReply,
+    /// Replies that have not come completely hold too much memory.
+    OutOfMemory,
 }
 
 impl Reason {
     /// All reasons, by their number.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Connecting,
         Self::ConnectTimeout,
         Self::ReadValidate,
@@ -48,9 +52,11 @@ impl Reason {
         Self::MissingEnd,
         Self::TrailingData,
         Self::Refused,
+        Self::WrongReply,
+        Self::OutOfMemory,
     ];
 
-    /// Returns memcached's word for it.
+    /// Returns its word. memcached has all of them but `wrongreply`.
     pub fn word(self) -> &'static str {
         match self {
             Self::Connecting => "connecting",
@@ -66,6 +72,8 @@ impl Reason {
             Self::MissingEnd => "missingend",
             Self::TrailingData => "trailingdata",
             Self::Refused => "closedsock",
+            Self::WrongReply => "wrongreply",
+            Self::OutOfMemory => "outofmemory",
         }
     }
 
@@ -84,6 +92,6 @@ mod tests {
         for (number, reason) in Reason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, number);
         }
-        assert_eq!(Reason::ALL.len(), Reason::Refused as usize + 1, "the last reason");
+        assert_eq!(Reason::ALL.len(), Reason::OutOfMemory as usize + 1, "the last reason");
     }
 }

@@ -23,6 +23,9 @@ use super::reply::Meaning;
 use crate::base::sampler::Sampler;
 use crate::tls::ClientRules;
 
+/// Most bytes of parts of replies of all links.
+const MOST_KEPT: usize = 256 * 1024 * 1024;
+
 /// Where a connection leads, and its bounds. Places that are equal share a connection. The files of
 /// TLS count, but not their contents.
 #[derive(Clone, Debug)]
@@ -80,6 +83,8 @@ pub struct Link {
     shown: (bool, bool),
     /// Replies to requests.
     replies: u64,
+    /// Bytes of a part of a reply.
+    kept: usize,
     /// Sampled requests without a reply: the number of the reply to come, and the begin.
     sampled: VecDeque<(u64, Instant)>,
 }
@@ -93,6 +98,8 @@ pub struct Links {
     free: Vec<usize>,
     /// The links to each address.
     known: HashMap<Address, Vec<usize>>,
+    /// Bytes of parts of replies.
+    kept: usize,
     /// Links with bytes to write, or that want a socket, or that are unused. One may occur twice.
     changed: Vec<usize>,
 }
@@ -126,7 +133,7 @@ impl Link {
     }
 
     /// Takes back the input, as [`Connection::keep_input`] does.
-    pub fn keep_input(&mut self, input: Vec<u8>, used: usize, now: Instant) {
+    fn keep_input(&mut self, input: Vec<u8>, used: usize, now: Instant) {
         self.connection.keep_input(input, used, now);
         self.show();
     }
@@ -199,6 +206,7 @@ impl Links {
             all: Vec::new(),
             free: Vec::new(),
             known: HashMap::new(),
+            kept: 0,
             changed: Vec::new(),
         }
     }
@@ -212,7 +220,27 @@ impl Links {
     pub fn fail(&mut self, number: usize, reason: Reason, now: Instant) -> Option<Failure<Ask>> {
         self.changed.push(number);
         let link = self.all.get_mut(number)?.as_mut()?;
+        self.kept -= std::mem::take(&mut link.kept);
         Some(link.fail(reason, now, &self.counters))
+    }
+
+    /// Takes back the input of a link, as [`Connection::keep_input`] does.
+    ///
+    /// # Errors
+    /// [`Reason::OutOfMemory`] if parts of replies hold too much.
+    pub fn keep_input(
+        &mut self,
+        number: usize,
+        input: Vec<u8>,
+        used: usize,
+        now: Instant,
+    ) -> Result<(), Reason> {
+        self.changed.push(number);
+        let Some(Some(link)) = self.all.get_mut(number) else { return Ok(()) };
+        link.keep_input(input, used, now);
+        let kept = link.connection.kept();
+        self.kept = self.kept - std::mem::replace(&mut link.kept, kept) + kept;
+        if self.kept > MOST_KEPT { Err(Reason::OutOfMemory) } else { Ok(()) }
     }
 
     /// Returns the number of the link to a place, which gets one user more.
@@ -238,6 +266,7 @@ impl Links {
             counters,
             shown: (false, false),
             replies: 0,
+            kept: 0,
             sampled: VecDeque::new(),
         });
         let number = match self.free.pop() {
@@ -280,6 +309,7 @@ impl Links {
             return;
         }
         let Some(link) = self.all.get_mut(number).and_then(Option::take) else { return };
+        self.kept -= link.kept;
         link.counters.connections.sub(1);
         link.counters.open.sub(u64::from(link.shown.0));
         link.counters.bad.sub(u64::from(link.shown.1));
@@ -415,6 +445,34 @@ mod tests {
         assert_eq!(links.acquire(&place(3, 0)), one);
         assert_ne!(links.acquire(&place(1, 0)), one);
         assert!(links.end() <= 4);
+    }
+
+    /// Parts of replies of all links together are bounded.
+    #[test]
+    fn parts_of_replies_are_bounded() {
+        let mut links = Links::default();
+        let now = Instant::now();
+        let mut keep = |port, length: usize| {
+            let number = links.acquire(&place(port, 0));
+            assert_eq!(links.submit(number, Ask { id: 1, number: 0 }, now, |_| {}), Ok(()));
+            let link = connection(&mut links, number);
+            link.connecting(now);
+            link.connected(now);
+            assert_eq!(link.next_reply(b"VERSION 1\r\n", now).ok(), Some(None));
+            // The pages of the zeros are not touched.
+            let mut input = vec![0; length];
+            input[..22].copy_from_slice(b"VALUE k 0 1000000000\r\n");
+            assert_eq!(link.next_reply(&input, now).ok(), Some(None));
+            (number, links.keep_input(number, input, 0, now))
+        };
+        let (first, kept) = keep(1, MOST_KEPT - 1000);
+        assert_eq!(kept, Ok(()));
+        let (second, kept) = keep(2, 1001);
+        assert_eq!(kept, Err(Reason::OutOfMemory));
+        for number in [second, first] {
+            assert!(links.fail(number, Reason::OutOfMemory, now).is_some());
+        }
+        assert_eq!(links.kept, 0);
     }
 
     #[test]

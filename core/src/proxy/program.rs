@@ -56,6 +56,13 @@ impl Engine for AnyEngine {
         }
     }
 
+    fn is_reply_to(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> bool {
+        match self {
+            Self::Native(relay) => relay.is_reply_to(ask, reply, meaning),
+            Self::Other(engine) => engine.is_reply_to(ask, reply, meaning),
+        }
+    }
+
     fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
         match self {
             Self::Native(relay) => relay.take_answer(),

@@ -37,6 +37,9 @@ const NO_CLIENT: i32 = -1;
 /// memcached's line for a backend that does not answer.
 const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
 
+/// Bytes that a request under way takes beside its own, about.
+const OVERHEAD: usize = 768;
+
 /// The receiver of an answer.
 #[derive(Debug)]
 enum Asker {
@@ -215,7 +218,7 @@ impl Relay {
         let Some(active) = self.active.get_mut(id) else { return };
         if active.run.is_over() {
             let replies: usize = active.replies.iter().map(|(_, bytes)| bytes.len()).sum();
-            self.held = self.held.saturating_sub(active.request.held() + replies);
+            self.held = self.held.saturating_sub(cost(&active.request) + replies);
             let generation = active.generation;
             self.active.remove(id);
             self.generations.end(generation, host.links);
@@ -381,7 +384,7 @@ impl Engine for Relay {
 
     fn begin(&mut self, client: Client, mut requests: Vec<ClientRequest>, host: &mut Host<'_>) {
         let slot = client.slot;
-        let held: usize = requests.iter().map(ClientRequest::held).sum();
+        let held: usize = requests.iter().map(cost).sum();
         if self.held.saturating_add(held) > self.limit {
             host.links.counters().no_memory.add(1);
             return self.answers.push((slot, NO_MEMORY.to_vec()));
@@ -429,6 +432,12 @@ impl Engine for Relay {
         self.carry_out(ask.id, current, host);
     }
 
+    fn is_reply_to(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> bool {
+        let Some(active) = self.active.get(ask.id) else { return true };
+        let Some(send) = active.sends.get(ask.number) else { return true };
+        active.request.is_answered_by(send.work, reply, meaning)
+    }
+
     fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
         self.answers.pop()
     }
@@ -440,6 +449,11 @@ impl Engine for Relay {
     fn woken(&mut self, host: &mut Host<'_>) {
         self.generations.update(host.links);
     }
+}
+
+/// Returns the bytes that a request under way holds.
+fn cost(request: &ClientRequest) -> usize {
+    request.held() + OVERHEAD
 }
 
 /// Returns whether a send asks for an item, in place of the client's request.

@@ -5,6 +5,7 @@ use std::ops::Range;
 use super::command::{Command, Kind};
 use super::item::Item;
 use super::line::{Fault, Flags, Line, place};
+use super::reply::Meaning;
 use super::run::Work;
 use crate::protocol::tokens::{Tokens, strip_line_end};
 
@@ -335,6 +336,56 @@ impl ClientRequest {
             out.extend_from_slice(value);
             out.extend_from_slice(b"\r\n");
         }
+    }
+
+    /// Returns whether a whole reply may answer this request, or another `work` for it. If the key,
+    /// the opaque or the kind of reply is wrong, the backend has lost count of the requests.
+    pub fn is_answered_by(&self, work: Work, reply: &[u8], meaning: Meaning) -> bool {
+        if matches!(meaning, Meaning::ServerError | Meaning::Refused) {
+            return true;
+        }
+        let is_meta = match work {
+            Work::Client | Work::Delete => self.command.is_meta(),
+            Work::Item | Work::Fill(_) => true,
+        };
+        // Of the classic replies, numbers alone may have two characters.
+        let is_meta_reply = matches!(reply, [b'A'..=b'Z', b'A'..=b'Z', b' ' | b'\r' | b'\n', ..])
+            && !reply.starts_with(b"OK");
+        if is_meta || is_meta_reply {
+            return is_meta && is_meta_reply && self.has_flags_of(reply);
+        }
+        let starts = |words: &[&str]| words.iter().any(|word| reply.starts_with(word.as_bytes()));
+        match (work.kind(self.command), meaning) {
+            (Kind::Read, Meaning::Value) => {
+                let key = reply.strip_prefix(b"VALUE ").and_then(|rest| rest.strip_prefix(self.key()));
+                key.is_some_and(|rest| rest.first() == Some(&b' '))
+            }
+            (Kind::Read, Meaning::Miss) | (Kind::Server, _) => true,
+            (Kind::Read, _) | (_, Meaning::Value | Meaning::Miss) => false,
+            (Kind::Store, _) => starts(&["STORED", "NOT_STORED", "EXISTS", "NOT_FOUND"]),
+            (Kind::Delete, _) => starts(&["DELETED", "NOT_FOUND"]),
+            (Kind::Change, _) if self.command.word == "touch" => starts(&["TOUCHED", "NOT_FOUND"]),
+            (Kind::Change, _) => reply.first().is_some_and(u8::is_ascii_digit) || starts(&["NOT_FOUND"]),
+        }
+    }
+
+    /// Returns whether the key and the opaque of a meta reply are those of the request.
+    fn has_flags_of(&self, reply: &[u8]) -> bool {
+        let line = memchr::memchr(b'\n', reply).and_then(|end| reply.get(..=end)).unwrap_or_default();
+        let tokens = Tokens::new(strip_line_end(line));
+        // Base64 has several forms of a key, of which the backend returns one.
+        let is_base64 = !self.base64().is_empty();
+        let is_key = |key: Option<&[u8]>| is_base64 || key == Some(self.key());
+        let first = match tokens.get(0) {
+            Some(b"ME") => return is_key(tokens.get(1)),
+            Some(b"VA") => 2,
+            _ => 1,
+        };
+        tokens.from(first).all(|token| match token.first() {
+            Some(b'k') => is_key(token.get(1..)),
+            Some(b'O') => Tokens::new(self.line()).from(self.command.flags()).any(|own| own == token),
+            _ => true,
+        })
     }
 
     /// Returns the reply of a backend that does not have the item.
