@@ -125,6 +125,7 @@ fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, order: &[usize
         for action in turn.actions.drain(..) {
             match action {
                 Action::Finish(outcome) => assert!(ran.answer.replace(outcome).is_none(), "two answers"),
+                Action::Look(..) | Action::Fetched(..) | Action::Remove(_) => unreachable!("no hot route"),
                 Action::Send(send) => {
                     assert_eq!(send.number, ran.sends.len());
                     ran.sends.push(send);
@@ -173,7 +174,7 @@ fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
             let is_open = !until_hit && marks.contains(&Good) && marks.contains(&Miss);
             if is_open { None? } else { best }
         }
-        Route::Shadow { child, .. } | Route::Ttl(child, _) => of(child)?,
+        Route::Shadow { child, .. } | Route::Ttl(child, _) | Route::Hot(child, _) => of(child)?,
         Route::WarmUp { cold, warm } => match of(cold)? {
             Miss if of(warm)? == Good => Good,
             mark => mark,

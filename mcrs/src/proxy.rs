@@ -244,6 +244,9 @@ fn title(routes: &Routes, node: NodeId) -> String {
         Some(Route::RateLimit { tokens, every_ms, burst, .. }) => {
             format!("rate_limit {tokens} in {every_ms} ms, burst {burst}")
         }
+        Some(Route::Hot(_, cache)) => {
+            format!("hot {} ms, from {} requests/s", cache.rules.ttl.as_millis(), cache.rules.at_least)
+        }
         Some(Route::ByPrefix { .. }) => "by_prefix".into(),
         Some(Route::ByPart { start, stop, .. }) if start.is_empty() => format!("by_part before {stop:?}"),
         Some(Route::ByPart { start, stop, .. }) => format!("by_part from {start:?} to {stop:?}"),
@@ -400,6 +403,8 @@ impl Explanation<'_> {
             }
             Choice::DeleteWarm => format!("asks {}, also deletes from {}", child(0), child(1)),
             Choice::Fill => format!("adds the item to {}", child(0)),
+            Choice::Fetch => format!("not in the local cache, fetches the item from {}", child(0)),
+            Choice::Remove => format!("removes the key from the local cache, asks {}", child(0)),
             Choice::Answer => "answers".into(),
             Choice::Done(Mark::Good) => "has its answer".into(),
             Choice::Done(Mark::Miss) => "answers with a miss".into(),

@@ -37,6 +37,7 @@ pub enum Event {
 pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Vec<Event> {
     let mut buckets = vec![Bucket::default(); routes.limits];
     let (mut events, mut actions, mut waiting) = (Vec::new(), Vec::new(), VecDeque::new());
+    let mut looks = Vec::new();
     let millis = pretence.time.saturating_mul(1000);
     let mut turn = Turn { routes, request, millis, buckets: &mut buckets, actions: &mut actions };
     let mut run = Run::start_noting(&mut turn);
@@ -46,7 +47,14 @@ pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Ve
             match action {
                 Action::Finish(outcome) => events.push(Event::Answered(outcome)),
                 Action::Send(send) => waiting.push_back(send),
+                // Its key is asked for often, and not in the cache.
+                Action::Look(number, _) => looks.push(number),
+                Action::Fetched(..) | Action::Remove(_) => {}
             }
+        }
+        if let Some(number) = looks.pop() {
+            run.on_look(number, true, &mut turn);
+            continue;
         }
         let Some(send) = waiting.pop_front() else { return events };
         if send.pool == LOCAL {

@@ -23,6 +23,7 @@ mod generations;
 pub mod hash;
 pub mod health;
 pub mod hooks;
+pub mod hot;
 mod item;
 pub mod line;
 pub mod links;

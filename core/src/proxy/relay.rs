@@ -5,6 +5,7 @@
 //!      ◀── answers ◀── Run ◀── marks ◀── Links ◀── backend
 //! ```
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -13,13 +14,14 @@ use super::engine::{Client, Engine, Host};
 use super::generations::{Generation, Generations};
 use super::health::Eject;
 use super::hooks::Hooks;
+use super::hot::{HotCache, Look};
 use super::item::Item;
 use super::links::{Ask, Links};
 use super::loaded::Shared;
 use super::log::Logged;
 use super::reply::{Meaning, Scan, scan};
 use super::request::{ClientRequest, Quiet};
-use super::route::{LOCAL, Route, Routes};
+use super::route::{LOCAL, NodeId, Route, Routes};
 use super::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
 use super::slots::Slots;
 use crate::base::watch::{WatchHub, kind};
@@ -79,9 +81,39 @@ struct Active {
     times: Vec<(usize, Instant)>,
     /// Replies that may still become the answer, by the number of their send.
     replies: Vec<(usize, Vec<u8>)>,
+    /// The fetch for a local cache that it carries out.
+    flight: Option<Box<Flight>>,
 }
 
+/// A fetch for a local cache.
+#[derive(Debug)]
+struct Flight {
+    place: FlightPlace,
+    stamp: u64,
+    /// The looks of other requests that wait for it.
+    waiters: Vec<Ask>,
+}
+
+/// A look whose fetch has ended, with the mark and the reply of that.
+type Landed = (Ask, Mark, Option<Arc<[u8]>>);
+
+/// The configuration, the node and the key of a fetch.
+type FlightPlace = (u64, NodeId, Vec<u8>);
+
 impl Active {
+    /// Hands the result of a look into a local cache to the run.
+    fn resume_look(
+        &mut self,
+        number: usize,
+        fetches: bool,
+        (generations, millis, actions): (&mut Generations, u64, &mut Vec<Action>),
+    ) {
+        let Self { request, draw, run, generation, .. } = self;
+        let request = Request { key: request.key(), command: request.command, draw: *draw };
+        let Generation { routes, buckets, .. } = generations.get(*generation);
+        run.on_look(number, fetches, &mut Turn { routes, request, millis, buckets, actions });
+    }
+
     /// Hands the mark of a reply to the run.
     fn resume(
         &mut self,
@@ -142,6 +174,10 @@ pub struct Relay {
     /// Empty between calls.
     actions: Vec<Action>,
     answers: Vec<(SlotId, Vec<u8>)>,
+    /// The requests that fetch for local caches. The newest one of a key counts.
+    flights: HashMap<FlightPlace, usize>,
+    /// Looks whose fetch has ended. Empty between calls.
+    landed: Vec<Landed>,
     draw: u64,
 }
 
@@ -159,6 +195,8 @@ impl Relay {
             limit,
             actions: Vec::new(),
             answers: Vec::new(),
+            flights: HashMap::new(),
+            landed: Vec::new(),
             draw: seed | 1,
         }
     }
@@ -181,9 +219,90 @@ impl Relay {
         let run = Run::start_at(root, &mut Turn { routes, request: about, millis, buckets, actions });
         let (asker, sends, times, replies) = (Some(asker), Vec::new(), Vec::new(), Vec::new());
         let fd = client.fd;
-        let active = Active { asker, fd, request, draw, run, generation, sends, times, replies };
+        let active =
+            Active { asker, fd, request, draw, run, generation, sends, times, replies, flight: None };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
+        self.land(host);
+    }
+
+    /// Looks into the local cache of a node, for a send of a run that the item is the reply to.
+    fn look(&mut self, id: usize, number: usize, node: NodeId, host: &Host<'_>) {
+        let Some(active) = self.active.get_mut(id) else { return };
+        let send = Send { number, pool: LOCAL - 1, work: Work::Item, ttl: None };
+        active.sends.resize(number.max(active.sends.len()), send);
+        active.sends.push(send);
+        let Some(cache) = cache(&mut self.generations, active.generation, node) else { return };
+        let key = active.request.key();
+        let mut fetches = false;
+        // Keys in base64 are other keys. A request carries out one fetch.
+        if active.flight.is_none() && active.request.wants_item_alone() && !active.request.is_base64() {
+            match cache.look(key, host.now) {
+                Look::Hit(reply) => {
+                    self.held += reply.len();
+                    active.replies.push((number, reply.to_vec()));
+                    let world = (&mut self.generations, host.millis, &mut self.actions);
+                    return active.resume(number, Mark::Good, world);
+                }
+                Look::Fetch(stamp) => {
+                    let place = (active.generation, node, key.to_vec());
+                    let leader =
+                        self.flights.get(&place).copied().and_then(|leader| self.active.get_mut(leader));
+                    if let Some(flight) = leader.and_then(|leader| leader.flight.as_mut())
+                        && flight.stamp == stamp
+                    {
+                        return flight.waiters.push(Ask { id, number });
+                    }
+                    self.flights.insert(place.clone(), id);
+                    if let Some(active) = self.active.get_mut(id) {
+                        active.flight = Some(Box::new(Flight { place, stamp, waiters: Vec::new() }));
+                    }
+                    fetches = true;
+                }
+                Look::Pass => {}
+            }
+        }
+        if let Some(active) = self.active.get_mut(id) {
+            let world = (&mut self.generations, host.millis, &mut self.actions);
+            active.resume_look(number, fetches, world);
+        }
+    }
+
+    /// Ends the fetch of a request: fills the local cache, and notes the looks that wait.
+    fn fetched(
+        &mut self,
+        id: usize,
+        node: NodeId,
+        outcome: Outcome,
+        current: Option<(usize, &[u8])>,
+        now: Instant,
+    ) {
+        let Some(active) = self.active.get_mut(id) else { return };
+        let Some(flight) = active.flight.take() else { return };
+        let Flight { place, stamp, waiters } = *flight;
+        let reply: Option<Arc<[u8]>> = match outcome.source {
+            Source::Reply(number) => reply_of(&active.replies, current, number).map(Arc::from),
+            Source::Null | Source::Error(_) => None,
+        };
+        if let Some(cache) = cache(&mut self.generations, active.generation, node)
+            && let Some(reply) = reply.as_ref().filter(|_| outcome.mark == Mark::Good)
+        {
+            cache.fill(&place.2, stamp, reply, now);
+        }
+        if self.flights.get(&place) == Some(&id) {
+            self.flights.remove(&place);
+        }
+        self.landed.extend(waiters.into_iter().map(|ask| (ask, outcome.mark, reply.clone())));
+    }
+
+    /// Hands the results of fetches to the requests that wait for them.
+    fn land(&mut self, host: &mut Host<'_>) {
+        while let Some((ask, mark, reply)) = self.landed.pop() {
+            let Some(active) = self.active.get_mut(ask.id) else { continue };
+            let world = (&mut self.generations, host.millis, &mut self.actions);
+            active.resume(ask.number, mark, world);
+            self.carry_out(ask.id, reply.as_deref().map(|reply| (ask.number, reply)), host);
+        }
     }
 
     /// Carries out the actions of a run. `current` is the reply that led to them.
@@ -196,6 +315,15 @@ impl Relay {
                 Action::Finish(outcome) => {
                     finished = true;
                     self.answer(id, outcome, current);
+                }
+                Action::Look(number, node) => self.look(id, number, node, host),
+                Action::Fetched(node, outcome) => self.fetched(id, node, outcome, current, host.now),
+                Action::Remove(node) => {
+                    if let Some(active) = self.active.get(id)
+                        && let Some(cache) = cache(&mut self.generations, active.generation, node)
+                    {
+                        active.request.decoded_key().iter().for_each(|key| cache.remove(key));
+                    }
                 }
                 Action::Send(send) if send.pool == LOCAL => self.carry_out_here(id, send, current, host),
                 Action::Send(send) => {
@@ -326,7 +454,11 @@ impl Relay {
                 // Reads of a backend that is down may miss.
                 None if outcome.mark == Mark::Miss => answer.extend_from_slice(request.miss()),
                 None => answer.extend_from_slice(BACKEND_FAILURE),
-                Some(reply) if is_item(sends.get(number)) && request.command.word != "me" => {
+                Some(reply)
+                    if is_item(sends.get(number))
+                        && request.command.word != "me"
+                        && outcome.mark != Mark::Error =>
+                {
                     match Item::read(reply) {
                         Some(item) => request.push_item(&item, &mut answer),
                         None => answer.extend_from_slice(request.miss()),
@@ -430,6 +562,7 @@ impl Engine for Relay {
         active.resume(ask.number, mark, world);
         let current = reply.map(|(bytes, _)| (ask.number, bytes));
         self.carry_out(ask.id, current, host);
+        self.land(host);
     }
 
     fn is_reply_to(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> bool {
@@ -448,6 +581,14 @@ impl Engine for Relay {
 
     fn woken(&mut self, host: &mut Host<'_>) {
         self.generations.update(host.links);
+    }
+}
+
+/// Returns the local cache of a node.
+fn cache(generations: &mut Generations, generation: u64, node: NodeId) -> Option<Arc<HotCache>> {
+    match generations.get(generation).routes.nodes.get(node) {
+        Some(Route::Hot(_, cache)) => Some(Arc::clone(cache)),
+        _ => None,
     }
 }
 

@@ -1,6 +1,10 @@
 //! A client's request, and the forms in which a proxy sends it on.
 
+use std::borrow::Cow;
 use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::command::{Command, Kind};
 use super::item::Item;
@@ -208,6 +212,19 @@ impl ClientRequest {
         self.bytes.get(self.line..).unwrap_or_default()
     }
 
+    /// Returns whether the key is in base64.
+    pub fn is_base64(&self) -> bool {
+        !self.base64().is_empty()
+    }
+
+    /// Returns the key that the backend has. Returns `None` if it is invalid base64.
+    pub fn decoded_key(&self) -> Option<Cow<'_, [u8]>> {
+        if self.is_base64() {
+            return STANDARD.decode(self.key()).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(self.key()))
+    }
+
     /// Returns the mark of a key in base64, if the request has it.
     fn base64(&self) -> &'static str {
         let tokens = Tokens::new(self.line());
@@ -338,6 +355,14 @@ impl ClientRequest {
         }
     }
 
+    /// Returns whether an item answers this request as its backend would. Flags of `mg` that change
+    /// the item, or want more of it, need the backend.
+    pub fn wants_item_alone(&self) -> bool {
+        let tokens = Tokens::new(self.line());
+        let is_plain = |flag: &[u8]| flag.first().is_some_and(|letter| b"vfsckO".contains(letter));
+        !self.command.is_meta() || tokens.from(self.command.flags()).all(is_plain)
+    }
+
     /// Returns whether a whole reply may answer this request, or another `work` for it. If the key,
     /// the opaque or the kind of reply is wrong, the backend has lost count of the requests.
     pub fn is_answered_by(&self, work: Work, reply: &[u8], meaning: Meaning) -> bool {
@@ -374,7 +399,7 @@ impl ClientRequest {
         let line = memchr::memchr(b'\n', reply).and_then(|end| reply.get(..=end)).unwrap_or_default();
         let tokens = Tokens::new(strip_line_end(line));
         // Base64 has several forms of a key, of which the backend returns one.
-        let is_base64 = !self.base64().is_empty();
+        let is_base64 = self.is_base64();
         let is_key = |key: Option<&[u8]>| is_base64 || key == Some(self.key());
         let first = match tokens.get(0) {
             Some(b"ME") => return is_key(tokens.get(1)),

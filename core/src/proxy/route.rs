@@ -1,10 +1,12 @@
 //! Routes as data: a graph of nodes that ends at pools. `run` carries a request through it.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use memchr::memmem;
 
 use super::command::Command;
+use super::hot::HotCache;
 use super::pool::Pool;
 use crate::config::Tag;
 
@@ -175,6 +177,9 @@ pub enum Route {
         /// The node of other commands.
         default: NodeId,
     },
+    /// Answers reads of keys that are asked for often from a local cache. Requests for a key that
+    /// is being fetched wait for that fetch.
+    Hot(NodeId, Arc<HotCache>),
     /// Answers with a miss.
     Null,
     /// Answers `SERVER_ERROR` and this text.
@@ -190,7 +195,7 @@ impl Route {
             | Self::AllSync { children, .. }
             | Self::AllFastest { children, .. }
             | Self::Random(children) => children.clone(),
-            Self::Ttl(child, _) => vec![*child],
+            Self::Ttl(child, _) | Self::Hot(child, _) => vec![*child],
             Self::Shadow { child, to, .. } => vec![*child, *to],
             Self::WarmUp { cold, warm } => vec![*cold, *warm],
             Self::Migrate { from, to, .. } => vec![*from, *to],
@@ -219,6 +224,7 @@ impl Route {
             }
             Self::Random(_)
             | Self::Ttl(..)
+            | Self::Hot(..)
             | Self::RateLimit { .. }
             | Self::ByPrefix { .. }
             | Self::ByPart { .. }

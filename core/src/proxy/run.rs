@@ -126,6 +126,14 @@ pub enum Action {
     Send(Send),
     /// Answer the client.
     Finish(Outcome),
+    /// Look for the key in the cache of this node, which is a [`Route::Hot`]. Report the item as
+    /// the reply to the send with this number, at once or when a fetch ends, or else call
+    /// [`Run::on_look`].
+    Look(usize, NodeId),
+    /// The fetch for the cache of this node has ended.
+    Fetched(NodeId, Outcome),
+    /// Remove the key from the cache of this node, because it is written.
+    Remove(NodeId),
 }
 
 /// A step of a run with its reason, for an explanation.
@@ -161,11 +169,20 @@ pub enum Choice {
     DeleteWarm,
     /// Adds the item of the warm node to the cold one.
     Fill,
+    /// Fetches the item for the local cache and for all requests that wait.
+    Fetch,
+    /// Removes the key from the local cache.
+    Remove,
     /// Answers without a backend.
     Answer,
     /// Its answer has this mark.
     Done(Mark),
 }
+
+/// The children of a frame of a [`Route::Hot`]: its child in three roles.
+const PASS: usize = 0;
+const FETCH: usize = 1;
+const WRITE: usize = 2;
 
 /// A request on its way.
 #[derive(Debug)]
@@ -210,6 +227,10 @@ enum Step<'a> {
     Wait(&'a [NodeId]),
     /// Leaves the request to a child.
     Go(NodeId),
+    /// Looks into the local cache.
+    Look,
+    /// Asks the child, whose write the local cache must notice at its begin and at its end.
+    Write(NodeId),
     /// Leaves it to a child, and then asks another one, whose answer is dropped.
     GoAndDrop(NodeId, NodeId, Context),
 }
@@ -250,6 +271,22 @@ impl Run {
         if let Some(parent) = self.sends.get_mut(number).and_then(Option::take) {
             self.answer(parent, Outcome { mark, source: Source::Reply(number) }, turn);
         }
+    }
+
+    /// Takes the result of a look into a local cache that has no item: whether to fetch it for all
+    /// requests, or to ask as without the cache.
+    pub fn on_look(&mut self, number: usize, fetches: bool, turn: &mut Turn<'_>) {
+        let Some(Parent::Frame(at, _)) = self.sends.get_mut(number).and_then(Option::take) else { return };
+        let Some(Frame { node, context, .. }) = self.frames.get(at) else { return };
+        let (node, mut context) = (*node, *context);
+        let Some(Route::Hot(child, _)) = turn.routes.nodes.get(node) else { return };
+        if fetches {
+            context.work = Work::Item;
+            self.note(node, Choice::Fetch);
+        } else {
+            self.note(node, Choice::Ask(0, None));
+        }
+        self.ask(*child, Parent::Frame(at, if fetches { FETCH } else { PASS }), context, turn);
     }
 
     /// Returns whether the client has its answer.
@@ -293,6 +330,18 @@ impl Run {
                 Step::Answer(mark, source) => return self.answer(parent, Outcome { mark, source }, turn),
                 Step::Wait(children) => return self.ask_some(node, children, parent, context, turn),
                 Step::Go(child) => node = child,
+                Step::Look => {
+                    let frame = self.frames.len();
+                    self.frames.push(Frame { node, parent, context, waiting: 1, kept: None });
+                    turn.actions.push(Action::Look(self.sends.len(), node));
+                    return self.sends.push(Some(Parent::Frame(frame, PASS)));
+                }
+                Step::Write(child) => {
+                    let frame = self.frames.len();
+                    self.frames.push(Frame { node, parent, context, waiting: 1, kept: None });
+                    turn.actions.push(Action::Remove(node));
+                    return self.ask(child, Parent::Frame(frame, WRITE), context, turn);
+                }
                 Step::GoAndDrop(child, other, with) => {
                     self.ask(child, parent, context, turn);
                     return self.ask(other, Parent::None, with, turn);
@@ -340,6 +389,14 @@ impl Run {
                 let step = if copied { Step::GoAndDrop(*child, *to, *context) } else { Step::Go(*child) };
                 (Choice::Copy(copied), step)
             }
+            // Others change the item, or want more of it than a value.
+            Some(Route::Hot(child, _)) => match kind {
+                Kind::Read if matches!(Self::command(&request, context.work).word, "get" | "gets" | "mg") => {
+                    return Step::Look;
+                }
+                Kind::Read | Kind::Server => (Choice::Ask(0, None), Step::Go(*child)),
+                Kind::Store | Kind::Delete | Kind::Change => (Choice::Remove, Step::Write(*child)),
+            },
             Some(Route::Migrate { from, to, start, interval }) => {
                 let (time, moved) = (turn.millis / 1000, start.saturating_add(*interval));
                 let (answers, other) = if time < moved { (*from, *to) } else { (*to, *from) };
@@ -470,6 +527,14 @@ impl Run {
                 // The miss of the cold node stands.
                 _ => None,
             },
+            Some(Route::Hot(..)) => {
+                match child {
+                    FETCH => turn.actions.push(Action::Fetched(node, outcome)),
+                    WRITE => turn.actions.push(Action::Remove(node)),
+                    _ => {}
+                }
+                return self.done(at, outcome, turn);
+            }
             _ => None,
         };
         match (next, self.frames.get_mut(at)) {

@@ -9,6 +9,8 @@ mod names;
 mod pool;
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -16,10 +18,11 @@ use toml::de::{DeTable, DeValue};
 pub use self::entry::ConfigFault;
 use self::entry::{Entry, MAX_NAME, Table};
 use super::command::{COMMANDS, Command};
+use super::hot::{HotCache, HotRules};
 use super::names::NameRules;
 use super::pool::Pool;
 use super::route::{NodeId, Route, Routes};
-use crate::config::Tag;
+use crate::config::{MIB, Tag};
 
 /// The bytes of a configuration at most.
 pub const MAX_TEXT: usize = 1 << 20;
@@ -139,7 +142,7 @@ struct KindRow {
     read: Read,
 }
 
-static KINDS: [KindRow; 15] = [
+static KINDS: [KindRow; 16] = [
     KindRow { name: "failover", keys: &["until_hit", "tries"], read: failover },
     KindRow { name: "zone_failover", keys: &["near", "until_hit"], read: zone_failover },
     KindRow { name: "gutter", keys: &["of", "seconds"], read: gutter },
@@ -156,6 +159,7 @@ static KINDS: [KindRow; 15] = [
         keys: &["per_second", "tokens", "every_ms", "burst", "over"],
         read: rate_limit,
     },
+    KindRow { name: "hot", keys: &["ttl_ms", "at_least", "memory_mib"], read: hot },
     KindRow { name: "by_prefix", keys: &["default"], read: by_prefix },
     KindRow { name: "by_part", keys: &["start", "stop", "default"], read: by_part },
     KindRow { name: "by_command", keys: &["default"], read: by_command },
@@ -401,6 +405,16 @@ fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) ->
     Ok(Route::RateLimit { child, over, tokens, every_ms, burst, limit })
 }
 
+fn hot<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
+    let child = builder.child(table, "hot", depth)?;
+    let rules = HotRules {
+        ttl: Duration::from_millis(table.number("ttl_ms", 1, 60_000)?.unwrap_or(1000)),
+        at_least: table.number("at_least", 1, 1_000_000)?.unwrap_or(100) as u32,
+        memory: table.number("memory_mib", 1, 1024)?.unwrap_or(16) as usize * MIB,
+    };
+    Ok(Route::Hot(child, Arc::new(HotCache::new(rules))))
+}
+
 fn by_prefix<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     let mut prefixes = Vec::new();
     for (prefix, entry) in table.required("by_prefix")?.table()?.entries() {
@@ -630,6 +644,7 @@ mod tests {
             "6: pools.c.health.every_ms: must be a whole number from 10 to 3600000, got 1",
         ),
         ("route = { gutter = 'a', of = 'b' }", "3: route: seconds is missing"),
+        ("route = { hot = 'a', at_least = 0 }", "3: route.at_least: must be a whole number from 1"),
     ];
 
     #[test]
