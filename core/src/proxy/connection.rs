@@ -217,9 +217,12 @@ impl<T> Connection<T> {
         self.leaving.as_ref().is_some_and(|leaving| leaving.replies == 0)
     }
 
-    /// Records that the owner has closed the socket.
+    /// Records that the owner has closed the socket. A backend may reply before it has got a whole
+    /// request. The next socket must not get the rest.
     pub fn left(&mut self) {
-        self.leaving = None;
+        if let Some(Leaving { bytes, .. }) = self.leaving.take() {
+            self.output.drain(..bytes.min(self.output.len()));
+        }
         self.state = State::Closed;
         self.deadline = None;
         self.input = Vec::new();
@@ -691,6 +694,26 @@ mod tests {
         assert_eq!(bench.submits(2), Ok(()));
         assert_eq!(bench.receives("END\r\nEND\r\n"), Err(Reason::TrailingData));
         assert_eq!(bench.connection.fail(Reason::TrailingData, bench.now).lost, [2]);
+    }
+
+    /// The backend refuses a store before it has got all of it, and moves.
+    #[test]
+    fn a_backend_that_moves_gets_no_request_twice() {
+        // The second length makes the buffer drop its written part.
+        for length in [100, 4 * KEEP] {
+            let mut bench = Bench::open();
+            let store = format!("set k 0 0 {length}\r\n{}\r\n", "x".repeat(length));
+            let push = |out: &mut Vec<u8>| out.extend_from_slice(store.as_bytes());
+            assert_eq!(bench.connection.submit(1, bench.now, push), Ok(()));
+            bench.connection.wrote(length * 3 / 4);
+            bench.connection.leave();
+            assert_eq!(bench.submits(2), Ok(()));
+            assert_eq!(bench.receives("SERVER_ERROR object too large for cache\r\n"), Ok(()));
+            assert!(bench.connection.has_left());
+            bench.connection.left();
+            bench.opens();
+            assert_eq!(bench.writes(), "get k2\r\n", "{length}");
+        }
     }
 
     /// An error of the backend itself does not end the connection.
