@@ -6,7 +6,7 @@ mod proxying;
 mod waiting;
 
 use std::collections::HashSet;
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
@@ -14,7 +14,10 @@ use memcache_rs::internal::proxy::config::parse;
 use memcache_rs::internal::proxy::distribution::DISTRIBUTIONS;
 use memcache_rs::internal::proxy::health::Eject;
 use memcache_rs::internal::proxy::route::Routes;
-use memcache_rs::{Fault, FaultRule, Hooks, Listen, ProxyConfig, Server, ServerConfig, Ttl};
+use memcache_rs::{
+    Fault, FaultRule, Hooks, Listen, NameAnswer, NameQuestion, NameRecords, ProxyConfig, Resolver, Server,
+    ServerConfig, Ttl,
+};
 use proxying::{Client, address, start};
 use waiting::{PATIENCE, eventually};
 
@@ -190,6 +193,37 @@ fn requests_to_a_backend_that_hangs_fail_at_once() {
     let down = format!("proxy: pool a: backend {at} is down: timeout");
     while lines.recv_timeout(PATIENCE).unwrap() != down {}
     Client::new(&proxy).asks("get k\r\n", "END\r\n");
+}
+
+/// A resolver that knows each host at two addresses.
+struct TwoAddresses;
+
+impl Resolver for TwoAddresses {
+    fn look_up(&self, questions: &[NameQuestion], _: &[SocketAddr]) -> Vec<Result<NameAnswer, String>> {
+        let addresses = vec![[127, 0, 0, 2].into(), [127, 0, 0, 1].into()];
+        let answer = NameAnswer { records: NameRecords::Host(addresses), ttl: None };
+        questions.iter().map(|_| Ok(answer.clone())).collect()
+    }
+}
+
+/// Probes stay at the address that answers, so that successes come in a row.
+#[test]
+fn a_backend_with_a_dead_address_comes_up_again() {
+    let backend = start(ServerConfig::default());
+    let at = address(&backend).to_string();
+    let text = format!(
+        "route = 'a'\n[pools.a]\nbackends = ['mc.test:{}']\nhealth = {{ {HEALTH} }}\n",
+        address(&backend).port()
+    );
+    let hooks = Hooks { resolver: Some(Arc::new(TwoAddresses)), ..Hooks::default() };
+    let config = ServerConfig { proxy: Some(ProxyConfig::Text(text)), hooks, ..ServerConfig::default() };
+    let proxy = start(config);
+    let routes = routes(&proxy);
+    let is_down = || routes.pools[0].health.as_ref().unwrap().conditions[0].is_down();
+    drop(backend);
+    eventually("the backend is down", is_down);
+    let _backend = start_at(&at);
+    eventually("the backend is up", || !is_down());
 }
 
 /// A backend whose gets fail is down by a probe that gets, and up by one that asks for the version.

@@ -295,7 +295,7 @@ impl Backends {
 
     fn fail(&mut self, index: usize, reason: Reason, round: &Round<'_>) {
         let Some(remote) = self.remotes.get_mut(index) else { return };
-        let words = remote.close(round.registry);
+        let words = remote.fail(round.registry);
         remote.hurry(&round.around.context.names);
         let Some(link) = self.links.get(index) else { return };
         let (place, depth, was_bad) =

@@ -119,7 +119,12 @@ impl Probes {
             let around = (&*context.names, registry, Token(FIRST + index));
             if let Some(result) = probed.advance(rules, around, scratch, now) {
                 probed.running = None;
-                let words = probed.remote.close(registry);
+                let words = if result.is_ok() {
+                    probed.remote.close(registry);
+                    String::new()
+                } else {
+                    probed.remote.fail(registry)
+                };
                 let Some(condition) = health.conditions.get(probed.backend) else { continue };
                 if probed.streak.count(result.is_ok(), &health.rules, condition) {
                     report(context, &pool.name, &probed.place, result, &words);

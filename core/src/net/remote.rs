@@ -178,15 +178,20 @@ impl Remote {
         Ok(())
     }
 
-    /// Closes the socket. The next one tries another address of the name. Returns the words of the
-    /// error behind a colon, if there are any.
-    pub(super) fn close(&mut self, registry: &Registry) -> String {
-        self.next = self.next.wrapping_add(1);
+    /// Closes the socket.
+    pub(super) fn close(&mut self, registry: &Registry) {
         self.found = None;
         if let Some(mut socket) = self.socket.take() {
             // It is closed next.
             let _ = registry.deregister(socket.source());
         }
+    }
+
+    /// Closes the socket after a failure. The next one tries another address of the name. Returns
+    /// the words of the error behind a colon, if there are any.
+    pub(super) fn fail(&mut self, registry: &Registry) -> String {
+        self.next = self.next.wrapping_add(1);
+        self.close(registry);
         self.error.take().map(|words| format!(": {words}")).unwrap_or_default()
     }
 
