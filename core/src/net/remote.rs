@@ -16,6 +16,7 @@ use crate::proxy::connection::Connection;
 use crate::proxy::failure::Reason;
 use crate::proxy::links::Place;
 use crate::proxy::names::{Name, Names, Query};
+use crate::tls::ClientRules;
 
 /// The socket of a connection.
 #[derive(Default)]
@@ -87,8 +88,7 @@ impl Remote {
             Address::Tcp(host, port) => {
                 let Some(ip) = self.find(host, names)? else { return Ok(()) };
                 let address = SocketAddr::new(ip, *port);
-                let name = place.bounds.tls.as_ref().map(|files| files.server_name.as_ref().unwrap_or(host));
-                Socket::tcp(address, place.rules.clone().zip(name.cloned()).as_ref())?
+                Socket::tcp(address, tls(place, host)?.as_ref())?
             }
         };
         registry.register(socket.source(), token, Interest::READABLE | Interest::WRITABLE)?;
@@ -199,5 +199,39 @@ impl Remote {
     fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
         self.error = Some(error.to_string());
         reason
+    }
+}
+
+/// Returns the rules of TLS to a place and the name of its server, if it uses TLS.
+fn tls(place: &Place, host: &str) -> io::Result<Option<(Arc<ClientRules>, String)>> {
+    let Some(files) = &place.bounds.tls else { return Ok(None) };
+    // Its requests are never sent as plain text.
+    let rules = place.rules.clone().ok_or_else(|| io::Error::other("the files of TLS are not read"))?;
+    Ok(Some((rules, files.server_name.clone().unwrap_or_else(|| host.to_owned()))))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::net::TcpListener;
+
+    use mio::Poll;
+
+    use super::*;
+    use crate::proxy::bounds::Bounds;
+    use crate::tls::ClientFiles;
+
+    #[test]
+    fn a_place_with_tls_but_no_rules_is_not_reached_in_plain_text() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp("127.0.0.1".into(), listener.local_addr().unwrap().port());
+        let tls = Some(ClientFiles { ca: None, identity: None, server_name: None });
+        let bounds = Bounds { tls, ..Bounds::default() };
+        let place = Place { address, label: None, bounds, rules: None, ordinal: 0 };
+        let (mut remote, poll) = (Remote::default(), Poll::new().unwrap());
+        let result = remote.open(&place, &Names::default(), poll.registry(), Token(0));
+        assert_eq!(result, Err(Reason::Connecting));
+        assert!(remote.socket.is_none());
     }
 }
