@@ -16,6 +16,9 @@ use crate::protocol::tokens::{Tokens, strip_line_end};
 /// Longest time in seconds that is not a Unix time in the protocols.
 const LONGEST_TTL: i64 = 30 * 24 * 3600;
 
+/// The word in place of `noreply`, as in memcached's proxy. Programs see it.
+const NO_REPLY_NOT: &[u8] = b"noreplY";
+
 /// The replies that a client does not want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quiet {
@@ -247,6 +250,11 @@ impl ClientRequest {
             (Work::Item, _) if self.command.word == "me" => out.extend_from_slice(&self.bytes),
             (Work::Client, _) => match ttl.filter(|_| self.command.kind != Kind::Delete) {
                 Some(ttl) => self.push_with_ttl(ttl, out),
+                None if self.quiet == Quiet::Classic => {
+                    out.extend_from_slice(self.line_to_send());
+                    out.extend_from_slice(b"\r\n");
+                    out.extend_from_slice(self.value());
+                }
                 None => out.extend_from_slice(&self.bytes),
             },
             (Work::Delete, _) => {
@@ -277,6 +285,19 @@ impl ClientRequest {
         }
     }
 
+    /// Returns the line up to [`NO_REPLY_NOT`], without its end. Before 1.6.40, memcached refuses a
+    /// `delete` with a word behind the key.
+    fn line_to_send(&self) -> &[u8] {
+        let line = self.line();
+        if self.quiet != Quiet::Classic {
+            return line;
+        }
+        let word = Tokens::new(line).last().filter(|last| *last == NO_REPLY_NOT);
+        // The word may be the key.
+        let start = word.map(|word| place(line, word).start).filter(|start| *start > self.key.start);
+        start.and_then(|start| line.get(..start)).map_or(line, <[u8]>::trim_ascii_end)
+    }
+
     /// Appends the request with another TTL, if it has one.
     fn push_with_ttl(&self, ttl: u32, out: &mut Vec<u8>) {
         let place = match self.command.word {
@@ -285,7 +306,7 @@ impl ClientRequest {
             "gat" | "gats" => Some(1),
             _ => None,
         };
-        let tokens = Tokens::new(self.line());
+        let tokens = Tokens::new(self.line_to_send());
         let is_meta = self.command.is_meta();
         let mut has_ttl = false;
         for index in 0..tokens.len() {
@@ -443,8 +464,8 @@ fn ask_for_reply(command: &Command, line: &[u8], tokens: &Tokens<'_>, bytes: &mu
     } else if command.has_noreply()
         && let Some(last) = tokens.last().filter(|_| tokens.is_noreply())
     {
-        if let Some(end) = bytes.get_mut(place(line, last)).and_then(<[u8]>::last_mut) {
-            *end = b'Y';
+        if let Some(token) = bytes.get_mut(place(line, last)) {
+            token.copy_from_slice(NO_REPLY_NOT);
         }
         quiet = Quiet::Classic;
     }
@@ -476,6 +497,26 @@ mod tests {
         ] {
             let request = parse(line, "");
             assert_eq!((text(&request), request.quiet), (sent, quiet), "{line}");
+        }
+    }
+
+    /// memcached up to 1.6.39 refuses `delete k noreplY`.
+    #[test]
+    fn a_backend_gets_no_word_in_place_of_noreply() {
+        for (line, value, ttl, sent) in [
+            ("delete k noreply", "", None, "delete k\r\n"),
+            ("touch k 0  noreply  ", "", None, "touch k 0\r\n"),
+            ("touch k 0 noreply", "", Some(7), "touch k 7\r\n"),
+            ("set k 0 0 1 noreply", "x\r\n", None, "set k 0 0 1\r\nx\r\n"),
+            ("set k 0 0 1 noreply", "x\r\n", Some(7), "set k 0 7 1\r\nx\r\n"),
+            // As in memcached's proxy, this key changes.
+            ("delete noreply", "", None, "delete noreplY\r\n"),
+            ("delete noreplY", "", None, "delete noreplY\r\n"),
+            ("get noreply", "", None, "get noreply\r\n"),
+        ] {
+            let mut out = Vec::new();
+            parse(line, value).push(Work::Client, ttl, None, 0, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), sent, "{line}");
         }
     }
 
