@@ -27,6 +27,8 @@ struct Answers {
     known: Mutex<HashMap<NameQuestion, NameRecords>>,
     /// Questions so far.
     asked: Mutex<usize>,
+    /// The server that must be asked, if any.
+    server: Mutex<Option<SocketAddr>>,
 }
 
 impl Answers {
@@ -53,8 +55,11 @@ impl Answers {
 }
 
 impl Resolver for Answers {
-    fn look_up(&self, questions: &[NameQuestion], _: &[SocketAddr]) -> Vec<Result<NameAnswer, String>> {
+    fn look_up(&self, questions: &[NameQuestion], servers: &[SocketAddr]) -> Vec<Result<NameAnswer, String>> {
         *self.asked.lock() += questions.len();
+        if self.server.lock().is_some_and(|server| !servers.contains(&server)) {
+            return questions.iter().map(|_| Err("another server knows".into())).collect();
+        }
         let known = self.known.lock();
         let answer = |question: &NameQuestion| match (question, known.get(question)) {
             (NameQuestion::Host(name), None) if name.parse::<IpAddr>().is_ok() => {
@@ -147,6 +152,8 @@ fn a_host_may_be_many_backends() {
     let of_each = proxy(&answers, &format!("backends = [{{ dns = 'mc.test', port = {} }}]", port(&one)));
     let mut client = Client::new(&of_each);
     assert!(spread(&mut client, &[&one, &other]).iter().all(|count| *count > 10));
+    // The rounds of one proxy are counted.
+    drop(of_each);
     let of_one = proxy(&answers, &format!("backends = ['mc.test:{}']", port(&one)));
     let mut client = Client::new(&of_one);
     assert_eq!(spread(&mut client, &[&one, &other]), [0, 100]);
@@ -243,5 +250,24 @@ fn a_reload_changes_the_sources() {
     answers.set_service("_a._tcp.test", &[port(&a), port(&b)]);
     answers.next_round();
     assert_eq!(spread(&mut client, &[&a, &b]), [0, 100]);
+    fs::remove_file(&path).unwrap();
+}
+
+/// A reload asks the servers of the new configuration for its sources.
+#[test]
+fn a_reload_looks_names_up_by_its_own_rules() {
+    let backend = start(ServerConfig::default());
+    let answers = Arc::<Answers>::default();
+    answers.set_service("_a._tcp.test", &[port(&backend)]);
+    *answers.server.lock() = Some("10.0.0.1:53".parse().unwrap());
+    let path = std::env::temp_dir().join(format!("mcrs-rules-{}.toml", std::process::id()));
+    fs::write(&path, format!("route = 'p'\n[pools.p]\nbackends = ['{}']\n", address(&backend))).unwrap();
+    let proxy = start_proxy(&answers, ProxyConfig::File(path.clone()));
+    let text =
+        "route = 'p'\nnames.servers = ['10.0.0.1']\n[pools.p]\nbackends = [{ srv = '_a._tcp.test' }]\n";
+    fs::write(&path, text).unwrap();
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    let mut client = Client::new(&proxy);
+    assert_eq!(spread(&mut client, &[&backend]), [100]);
     fs::remove_file(&path).unwrap();
 }

@@ -283,9 +283,10 @@ impl Names {
         self.on_change.lock().push(Arc::new(run));
     }
 
-    /// Replaces the rules. Names wait as the earlier ones say until their next look-up.
-    pub fn set_rules(&self, rules: NameRules) {
-        self.table.lock().rules = rules;
+    /// Replaces the rules, and returns the earlier ones. Names wait as those say until their next
+    /// look-up.
+    pub fn set_rules(&self, rules: NameRules) -> NameRules {
+        std::mem::replace(&mut self.table.lock().rules, rules)
     }
 
     /// Returns the name of a query. It is looked up as long as the caller holds it.

@@ -79,12 +79,21 @@ impl Native {
 
     fn load_again(&self) -> Result<(), String> {
         let configuration = load(&self.from).map_err(|e| e.to_string())?;
+        // New names are looked up by the new rules, which may name the servers that know them.
+        let earlier = self.names.set_rules(configuration.names.clone());
+        let result = self.replace(configuration);
+        if result.is_err() {
+            self.names.set_rules(earlier);
+        }
+        result
+    }
+
+    fn replace(&self, configuration: Configuration) -> Result<(), String> {
         let sources = hold(&configuration.routes, &self.names);
         wait(&self.names, &sources);
         // Backends that change from here on wait for this lock.
         let mut current = self.current.lock();
         let loaded = discover(&configuration, &sources, Some(&self.shared.get().1.routes))?;
-        self.names.set_rules(configuration.names.clone());
         *current = Current { configuration, sources };
         self.publish(loaded);
         Ok(())
