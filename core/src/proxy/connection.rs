@@ -30,6 +30,9 @@ use super::reply::{Meaning, Scan, scan, unread};
 /// The request that a new connection begins with.
 const HELLO: &[u8] = b"version\r\n";
 
+/// The refusal of an `incr`. It depends on the item, so that the backend has read the request.
+const NOT_A_NUMBER: &[u8] = b"CLIENT_ERROR cannot increment or decrement non-numeric value\r\n";
+
 /// Bytes of a buffer that a connection without requests keeps.
 const KEEP: usize = 16 * 1024;
 
@@ -325,7 +328,7 @@ impl<T> Connection<T> {
             return Err(Reason::Unexpected);
         }
         let Some(name) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
-        if meaning == Meaning::Refused {
+        if meaning == Meaning::Refused && !input.starts_with(NOT_A_NUMBER) {
             self.refused = Some((self.waiting.len(), self.output.len()));
         }
         if let Some(leaving) = &mut self.leaving {
@@ -723,6 +726,19 @@ mod tests {
         assert_eq!(bench.submits(1), Ok(()));
         assert_eq!(bench.receives("SERVER_ERROR busy\r\n"), Ok(()));
         assert_eq!(bench.replies, [(1, "SERVER_ERROR busy\r\n".into(), Meaning::ServerError)]);
+    }
+
+    /// A request of one client does not end those of others.
+    #[test]
+    fn an_incr_of_a_text_keeps_the_connection() {
+        let mut bench = Bench::open();
+        assert_eq!((bench.submits(1), bench.submits(2)), (Ok(()), Ok(())));
+        let refusal = str::from_utf8(NOT_A_NUMBER).unwrap_or_default();
+        assert_eq!(bench.receives(&format!("{refusal}END\r\n")), Ok(()));
+        assert_eq!(
+            bench.replies,
+            [(1, refusal.into(), Meaning::Refused), (2, "END\r\n".into(), Meaning::Miss)]
+        );
     }
 
     #[test]
