@@ -201,6 +201,20 @@ fn a_store_that_the_proxy_refuses_removes_the_old_item() {
 }
 
 #[test]
+fn a_store_that_the_proxy_refuses_removes_the_item_of_each_child_of_a_failover() {
+    let bench = Bench::new(2, "route = { failover = ['a', 'b'] }");
+    for index in 0..2 {
+        bench.cache(index).set("k", "old", Ttl::Never).unwrap();
+    }
+    let mut client = bench.client();
+    client.send(&format!("set k 0 0 2000000\r\n{}", "w".repeat(2_000_000)));
+    client.asks("\r\n", "SERVER_ERROR object too large for cache\r\n");
+    for index in 0..2 {
+        assert_eq!(bench.cache(index).get("k"), None);
+    }
+}
+
+#[test]
 fn a_dead_backend_is_an_error_of_its_keys_alone() {
     let bench = Bench::new(1, "route = 'a'");
     let addresses = [address(&bench.backends[0]).to_string(), nowhere()];

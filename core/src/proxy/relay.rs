@@ -558,6 +558,8 @@ impl Engine for Relay {
         {
             counters.errors.add(1);
         }
+        // Each child of a `failover` would refuse the store, so each deletes its item.
+        let mark = if active.request.refusal.is_some() { Mark::Error } else { mark };
         let world = (&mut self.generations, host.millis, &mut self.actions);
         active.resume(ask.number, mark, world);
         let current = reply.map(|(bytes, _)| (ask.number, bytes));
