@@ -143,6 +143,29 @@ mod tests {
         );
     }
 
+    #[test]
+    fn a_tag_has_routes_of_its_own() {
+        let made = |routes: &str| {
+            let text = toml(&format!("{POOLS}{routes}")).unwrap();
+            let (before, listeners) = text.split_once("[listeners]\n").unwrap();
+            (before.lines().next().unwrap().to_owned(), listeners.to_owned())
+        };
+        assert_eq!(
+            made(
+                "routes{ default = 'a' }\nroutes{ tag = 'b', map = { u = 'a' }, default = 'b' }\n\
+                 routes{ tag = 'c\"', default = 'b' }"
+            ),
+            (
+                "route = \"a\"".into(),
+                "\"b\" = { by_part = { \"u\" = \"a\" }, default = \"b\" }\n\"c\\\"\" = \"b\"\n".into()
+            )
+        );
+        assert_eq!(
+            made("routes{ tag = 'b', default = 'a' }"),
+            ("route = \"local\"".into(), "\"b\" = \"a\"\n".into())
+        );
+    }
+
     fn route_count(rest: &str) -> usize {
         toml(&format!("{POOLS}{rest}")).unwrap().lines().filter(|line| line.starts_with("\"line")).count()
     }
@@ -171,7 +194,16 @@ mod tests {
             ("\nroutes{ default = 'c' }", "3: routes.default: there is no pool \"c\""),
             ("routes{ default = route_direct{} }", "2: route_direct: child is missing"),
             ("routes{ defalt = 'a' }", "2: routes: a native proxy has no defalt here"),
-            ("routes{ tag = 'b', default = 'a' }", "2: routes: a native proxy has no tag here"),
+            (
+                "routes{ tag = 'long_name', default = 'a' }",
+                "2: listeners.long_name: the tag of a listener has",
+            ),
+            ("routes{ tag = 7, default = 'a' }", "2: routes: tag must be a text, got 7"),
+            (
+                "routes{ tag = 'b', default = 'a' } routes{ default = 'a' }\nroutes{ tag = 'b', default = 'b' }",
+                "3: routes{ … } must be called once for each tag",
+            ),
+            ("routes{ default = 'a' }\nroutes{ default = 'b' }", "3: routes{ … } must be called once for"),
             ("routes{ default = { child = 'a' } }", "2: routes.default must be a route or the name"),
             ("routes{ cmap = { stats = 'a' } }", "2: routes.cmap.stats: this must be a command with a key"),
             (

@@ -38,34 +38,39 @@ impl<'a> Routes<'a> {
         Self { recorded, pools, text, written: HashMap::new() }
     }
 
-    /// Returns the route of all requests.
-    pub fn root(&mut self, call: &Call) -> Found<String> {
+    /// Returns the tag of a `routes{ … }`, and the route of all requests of listeners with this
+    /// tag.
+    pub fn root(&mut self, call: &Call) -> Found<(Option<String>, String)> {
         let fields = Fields { table: &call.table, what: "routes", line: call.line };
-        fields.allow(&["map", "cmap", "default", "conf"])?;
+        fields.allow(&["map", "cmap", "default", "conf", "tag"])?;
+        Ok((fields.text("tag")?, self.lookups(&fields)?))
+    }
+
+    fn lookups(&mut self, fields: &Fields<'_>) -> Found<String> {
         let mut default = match fields.get("default")? {
             Value::Nil => None,
-            value => Some(self.route(&value, "routes.default", call.line)?),
+            value => Some(self.route(&value, "routes.default", fields.line)?),
         };
         if let Some(commands) = fields.table("cmap")? {
-            default = Some(self.by_command(&commands, "routes.cmap", call.line, default)?);
+            default = Some(self.by_command(&commands, "routes.cmap", fields.line, default)?);
         }
         let Some(map) = fields.table("map")? else {
-            return default.map_or_else(|| fail(call.line, "routes: default, map or cmap is missing"), Ok);
+            return default.map_or_else(|| fail(fields.line, "routes: default, map or cmap is missing"), Ok);
         };
         let default = default.unwrap_or_else(|| NO_ROUTE.to_owned());
         let mut parts = Vec::new();
-        for (part, value) in entries(&map, call.line)? {
+        for (part, value) in entries(&map, fields.line)? {
             let what = format!("routes.map.{part}");
             let route = match self.commands(&value) {
                 // A command that it does not have goes on to `cmap` and `default`.
                 Some((commands, line)) => self.by_command(&commands, &what, line, Some(default.clone()))?,
-                None => self.route(&value, &what, call.line)?,
+                None => self.route(&value, &what, fields.line)?,
             };
             parts.push(format!("{} = {route}", quote(&part)));
         }
         let mut keys = vec![format!("by_part = {{ {} }}", parts.join(", ")), format!("default = {default}")];
         if let Some(conf) = fields.table("conf")? {
-            keys.extend(lookup(&Fields { table: &conf, what: "routes.conf", line: call.line })?);
+            keys.extend(lookup(&Fields { table: &conf, what: "routes.conf", line: fields.line })?);
         }
         Ok(format!("{{ {} }}", keys.join(", ")))
     }
