@@ -277,7 +277,8 @@ impl Options {
         // One worker, so that all requests to a backend use one connection.
         let flags: Vec<String> = ["-t", "1"].iter().chain(&NO_THREADS).map(|flag| (*flag).into()).collect();
         let subject = |path: PathBuf, own: &[String], config| Subject {
-            target: Target::Program(path, own.to_vec()),
+            // The proxies have caches of their own, too.
+            target: Target::Program(path, [own, &NO_THREADS.map(str::to_owned)].concat()),
             behind: Some((config, backend.clone(), flags.clone())),
         };
         let run = |pairing: &'static Pairing| Run {
