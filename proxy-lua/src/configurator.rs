@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use std::{io, thread};
 
+use memcache_core::internal::base::watch::kind;
+use memcache_core::internal::proxy::program::ServerView;
 use mlua::{Function, Lua, Value};
 
 use crate::api::config::Settings;
@@ -21,8 +23,11 @@ use crate::reload::Reloads;
 use crate::tree::Tree;
 use crate::vm;
 
-/// Receives the result of a load.
-type Reply = Sender<Result<(), LoadFault>>;
+/// A load, or a reload, whose result the sender receives.
+struct Job {
+    is_reload: bool,
+    reply: Sender<Result<(), LoadFault>>,
+}
 
 /// Counts loads and of timed functions.
 #[derive(Debug, Default)]
@@ -40,7 +45,7 @@ pub struct Runs {
 /// The thread of the configuration. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Configurator {
-    jobs: Mutex<Sender<Reply>>,
+    jobs: Mutex<Sender<Job>>,
 }
 
 impl Configurator {
@@ -53,14 +58,15 @@ impl Configurator {
         workers: usize,
         reloads: Arc<Reloads>,
         runs: Arc<Runs>,
+        server: Arc<dyn ServerView>,
     ) -> io::Result<Self> {
-        let (sender, jobs) = channel();
-        let body = move || match Machine::new(sources, workers, reloads, runs) {
+        let (sender, jobs) = channel::<Job>();
+        let body = move || match Machine::new(sources, workers, reloads, runs, server) {
             Ok(machine) => machine.run(&jobs),
             Err(fault) => {
-                while let Ok(reply) = jobs.recv() {
+                while let Ok(job) = jobs.recv() {
                     // A caller that has gone does not wait for the result.
-                    let _ = reply.send(Err(LoadFault::fatal(message(&fault))));
+                    let _ = job.reply.send(Err(LoadFault::fatal(message(&fault))));
                 }
             }
         };
@@ -73,8 +79,21 @@ impl Configurator {
     /// # Errors
     /// The configuration is wrong. Workers keep the one that they have.
     pub fn load(&self) -> Result<(), LoadFault> {
+        self.send(false)
+    }
+
+    /// Loads the configuration again. Watchers see that.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn reload(&self) -> Result<(), LoadFault> {
+        self.send(true)
+    }
+
+    fn send(&self, is_reload: bool) -> Result<(), LoadFault> {
         let (reply, result) = channel();
-        let sent = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).send(reply);
+        let job = Job { is_reload, reply };
+        let sent = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).send(job);
         let ended = || LoadFault::fatal("the thread of the configuration has ended");
         sent.map_err(|_| ended())?;
         result.recv().unwrap_or_else(|_| Err(ended()))
@@ -87,6 +106,7 @@ struct Machine {
     workers: usize,
     reloads: Arc<Reloads>,
     runs: Arc<Runs>,
+    server: Arc<dyn ServerView>,
     lua: Lua,
     settings: Rc<RefCell<Settings>>,
     counters: Rc<RefCell<Counters>>,
@@ -94,14 +114,20 @@ struct Machine {
 }
 
 impl Machine {
-    fn new(sources: Sources, workers: usize, reloads: Arc<Reloads>, runs: Arc<Runs>) -> mlua::Result<Self> {
+    fn new(
+        sources: Sources,
+        workers: usize,
+        reloads: Arc<Reloads>,
+        runs: Arc<Runs>,
+        server: Arc<dyn ServerView>,
+    ) -> mlua::Result<Self> {
         let (settings, counters, crons) = (Rc::default(), Rc::default(), Rc::default());
-        let lua = vm::configuration(sources.argument.as_deref(), &settings, &counters, &crons)?;
-        Ok(Self { sources, workers, reloads, runs, lua, settings, counters, crons })
+        let lua = vm::configuration(sources.argument.as_deref(), &settings, &counters, &crons, &server)?;
+        Ok(Self { sources, workers, reloads, runs, server, lua, settings, counters, crons })
     }
 
     /// Loads when it is asked to, and runs timed functions, until no caller is left.
-    fn run(mut self, jobs: &Receiver<Reply>) {
+    fn run(self, jobs: &Receiver<Job>) {
         loop {
             let next = self.crons.borrow().next();
             let job = match next {
@@ -110,16 +136,15 @@ impl Machine {
             };
             match job {
                 // A caller that has gone does not wait for the result.
-                Ok(reply) => {
-                    let _ = reply.send(self.load());
+                Ok(Job { is_reload, reply }) => {
+                    let _ = reply.send(if is_reload { self.reload() } else { self.finish(self.read()) });
                 }
                 Err(RecvTimeoutError::Timeout) => self.run_crons(),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
             while std::mem::take(&mut self.settings.borrow_mut().wants_reload) {
-                self.reloads.post("type=proxy_conf status=start".into());
-                let status = if self.load().is_ok() { "done" } else { "failed" };
-                self.reloads.post(format!("type=proxy_conf status={status}"));
+                // Watchers see the result.
+                let _ = self.reload();
             }
         }
     }
@@ -132,15 +157,28 @@ impl Machine {
             self.runs.crons.fetch_add(1, Relaxed);
             if let Err(fault) = function.call::<()>(()) {
                 self.runs.cron_fails.fetch_add(1, Relaxed);
-                self.reloads.post(format!("type=proxy_error msg={}", message(&fault)));
+                let line = format!("type=proxy_error msg={}", message(&fault));
+                self.server.event(kind::PROXYEVENTS, &line);
             }
         }
     }
 
-    /// Loads the configuration, and lets all workers load it.
-    fn load(&mut self) -> Result<(), LoadFault> {
+    /// Loads the configuration again, and tells watchers. As in memcached, they see no start of a
+    /// reload that ends the process.
+    fn reload(&self) -> Result<(), LoadFault> {
+        let read = self.read();
+        if !read.as_ref().is_err_and(|fault| fault.is_fatal) {
+            self.server.reload_event("start");
+        }
+        let result = self.finish(read);
+        self.server.reload_event(if result.is_ok() { "done" } else { "failed" });
+        result
+    }
+
+    /// Lets all workers load a configuration that was read.
+    fn finish(&self, read: Result<Loaded, LoadFault>) -> Result<(), LoadFault> {
         self.runs.loads.fetch_add(1, Relaxed);
-        let result = self.read().and_then(|loaded| {
+        let result = read.and_then(|loaded| {
             let loaded = self.reloads.reload(loaded);
             loaded.map_err(LoadFault::of_worker)
         });

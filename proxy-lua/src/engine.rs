@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use memcache_core::Tag;
-use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::engine::{Client, Engine, Host};
 use memcache_core::internal::proxy::hooks::Hooks;
@@ -233,10 +232,6 @@ impl Engine for LuaEngine {
     }
 
     fn woken(&mut self, host: &mut Host<'_>) {
-        let hub = host.server.cache().watch_hub();
-        for line in self.reloads.take_lines() {
-            hub.event(kind::PROXYEVENTS, |out| out.push_str(&line));
-        }
         if let Some((load, loaded)) = self.reloads.to_load(self.worker) {
             let made = Machine::load(&loaded, host);
             let report = match made {

@@ -6,11 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use memcache_core::ProxyConfig;
 use memcache_core::internal::proxy::engine::Host;
-use memcache_core::internal::proxy::program::{AnyEngine, Program, Seat, Statistics};
+use memcache_core::internal::proxy::program::{AnyEngine, Program, Seat, ServerView, Statistics};
 
 use crate::configurator::{Configurator, Runs};
 use crate::engine::LuaEngine;
-use crate::fault::LoadFault;
 use crate::loaded::Sources;
 use crate::reload::Reloads;
 
@@ -47,23 +46,22 @@ impl LuaProxy {
         ProxyConfig::from(Arc::clone(self) as Arc<dyn Program>)
     }
 
-    fn load(&self) -> Result<(), LoadFault> {
-        let stopped = || LoadFault::unread("the proxy has not been started".into());
-        self.configurator.get().ok_or_else(stopped)?.load()
+    fn configurator(&self) -> Result<&Configurator, String> {
+        self.configurator.get().ok_or_else(|| "the proxy has not been started".into())
     }
 }
 
 impl Program for LuaProxy {
-    fn start(&self, workers: usize) -> Result<(), String> {
+    fn start(&self, workers: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
         let (reloads, runs) = (Arc::clone(&self.reloads), Arc::clone(&self.runs));
-        let started = Configurator::start(self.sources.clone(), workers, reloads, runs);
+        let started = Configurator::start(self.sources.clone(), workers, reloads, runs, server);
         let started = started.map_err(|e| format!("failed to start the thread of the configuration: {e}"))?;
         self.configurator.set(started).map_err(|_| "a proxy can be started once only".to_owned())?;
-        self.load().map_err(|fault| fault.line)
+        self.configurator()?.load().map_err(|fault| fault.line)
     }
 
     fn reload(&self) -> Result<(), String> {
-        self.load().map_err(|fault| {
+        self.configurator()?.reload().map_err(|fault| {
             self.is_broken.fetch_or(fault.is_fatal, Relaxed);
             fault.line
         })

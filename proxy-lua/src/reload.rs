@@ -10,9 +10,6 @@ use crate::loaded::Loaded;
 /// Time in which workers load a configuration. A worker that is busy for longer keeps the old one.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Most lines that wait for a worker.
-const LINES_MAX: usize = 1000;
-
 type Wake = Arc<dyn Fn() + Send + Sync>;
 
 /// The state of loads.
@@ -32,8 +29,6 @@ struct State {
     /// Whether the last load is used. `None` until that is decided.
     decided: Option<bool>,
     wakes: Vec<(usize, Wake)>,
-    /// Lines for watchers.
-    lines: Vec<String>,
 }
 
 /// The loads of a server.
@@ -59,22 +54,6 @@ impl Reloads {
     /// Returns the counts of functions of all workers.
     pub fn functions(&self) -> &Arc<Functions> {
         &self.functions
-    }
-
-    /// Leaves a line for the watchers of `proxyevents`, which a worker hands to them.
-    pub fn post(&self, line: String) {
-        let mut state = self.state();
-        if state.lines.len() < LINES_MAX {
-            state.lines.push(line);
-        }
-        if let Some((_, wake)) = state.wakes.first() {
-            wake();
-        }
-    }
-
-    /// Takes the lines for watchers.
-    pub fn take_lines(&self) -> Vec<String> {
-        std::mem::take(&mut self.state().lines)
     }
 
     /// Returns the configuration in use.

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::proxy::links::Links;
+use memcache_core::internal::proxy::program::ServerView;
 use mlua::{Error, Function, HookTriggers, Lua, Result, Value, VmState};
 
 use crate::api::config::{self, Settings};
@@ -15,7 +16,7 @@ use crate::api::errors::message;
 use crate::api::generator::PoolHandle;
 use crate::api::{
     constants, context, counters, cron, errors, generator, hashing, inspector, log, mutator, ratelim,
-    request, time,
+    request, statistics, time,
 };
 use crate::counters::Counters;
 use crate::loaded::{Chunk, Loaded};
@@ -60,13 +61,15 @@ pub fn configuration(
     settings: &Rc<RefCell<Settings>>,
     counters: &Rc<RefCell<Counters>>,
     crons: &Rc<RefCell<Crons>>,
+    server: &Arc<dyn ServerView>,
 ) -> Result<Lua> {
     let (lua, mcp) = base(argument)?;
     config::add(&lua, &mcp, settings)?;
     hashing::add(&lua, &mcp)?;
     counters::add_names(&lua, &mcp, counters, write_line)?;
     cron::add(&lua, &mcp, crons)?;
-    mcp.set("log", lua.create_function(|_, _: mlua::Variadic<Value>| Ok(()))?)?;
+    log::add_to_configuration(&lua, &mcp, server)?;
+    statistics::add(&lua, &mcp, server)?;
     ratelim::add_global(&lua, &mcp)?;
     lua.globals().set("mcp", mcp)?;
     Ok(lua)

@@ -379,3 +379,28 @@ fn a_timed_function_reloads_the_configuration() {
     let stats = bench.server.stats("proxy").unwrap();
     assert!(stats.contains(&("user_load_3".into(), "0".into())), "{stats:?}");
 }
+
+#[test]
+fn a_configuration_reads_statistics_and_watchers_see_reloads() {
+    let program = "
+        function mcp_config_pools()
+            if is_loaded then mcp.log('threads ' .. mcp.server_stats('settings').num_threads) end
+            is_loaded = true
+        end
+        function mcp_config_routes() end";
+    let bench = Bench::new(0, program);
+    let mut watcher = bench.client();
+    watcher.asks("watch proxyuser proxyevents\r\n", "OK\r\n");
+    let mut sees = |lines: &[&str]| {
+        for expected in lines {
+            let line = watcher.line();
+            assert_eq!(line.trim_end().split_once(" type=").map(|(_, rest)| rest), Some(*expected));
+        }
+    };
+    bench.reload(program).unwrap();
+    sees(&["proxy_user msg=threads 2", "proxy_conf status=start", "proxy_conf status=done"]);
+    bench.reload("function mcp_config_pools() error('on purpose') end").unwrap_err();
+    sees(&["proxy_conf status=failed"]);
+    bench.reload("function").unwrap_err();
+    sees(&["proxy_conf status=start", "proxy_conf status=failed"]);
+}

@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::config::{Configuration, MAX_BACKENDS, MAX_TEXT, read};
@@ -15,7 +15,7 @@ use super::engine::Host;
 use super::loaded::{Loaded, Shared};
 use super::names::{Name, Names, Query};
 use super::pool::Pool;
-use super::program::{AnyEngine, Program, Seat, Statistics};
+use super::program::{AnyEngine, Program, Seat, ServerView, Statistics};
 use super::relay::Relay;
 use super::route::Routes;
 use super::source::Source;
@@ -41,6 +41,7 @@ pub struct Native {
     fails: AtomicU64,
     shared: Arc<Shared>,
     seats: Mutex<Vec<Seat>>,
+    server: OnceLock<Arc<dyn ServerView>>,
 }
 
 opaque_debug!(Native);
@@ -74,6 +75,7 @@ impl Native {
             fails: AtomicU64::new(0),
             shared,
             seats: Mutex::default(),
+            server: OnceLock::new(),
         })
     }
 
@@ -99,6 +101,12 @@ impl Native {
         Ok(())
     }
 
+    fn reload_event(&self, status: &str) {
+        if let Some(server) = self.server.get() {
+            server.reload_event(status);
+        }
+    }
+
     /// Hands a configuration to all workers.
     fn publish(&self, loaded: Loaded) {
         self.shared.set(loaded);
@@ -109,6 +117,10 @@ impl Native {
 }
 
 impl Program for Native {
+    fn start(&self, _: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
+        self.server.set(server).map_err(|_| "a proxy can be started once only".to_owned())
+    }
+
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String> {
         let seed = seat.worker as u64 + 1;
         self.seats.lock().push(seat);
@@ -128,9 +140,11 @@ impl Program for Native {
 
     fn reload(&self) -> Result<(), String> {
         let _one_at_a_time = self.loading.lock();
+        self.reload_event("start");
         self.loads.fetch_add(1, Relaxed);
         let result = self.load_again();
         self.fails.fetch_add(u64::from(result.is_err()), Relaxed);
+        self.reload_event(if result.is_ok() { "done" } else { "failed" });
         result
     }
 

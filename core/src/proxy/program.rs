@@ -11,6 +11,7 @@ use super::relay::Relay;
 use super::reply::Meaning;
 use super::request::ClientRequest;
 use super::route::Routes;
+use crate::base::watch::kind;
 use crate::config::{ProxyConfig, ProxyProgram};
 use crate::protocol::output::SlotId;
 
@@ -110,14 +111,35 @@ pub struct Seat {
 
 opaque_debug!(Seat);
 
+/// The server of a program, as threads of the program see it. Once the server has stopped, it has
+/// no statistics, and lines are lost.
+pub trait ServerView: Send + Sync {
+    /// Calls `each` with the names and values of a group of statistics, as `stats` has them.
+    /// Returns `false` for an unknown group.
+    fn statistics(&self, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool;
+
+    /// Hands a line to the watchers of a kind.
+    fn event(&self, kind: u32, line: &str);
+
+    /// Writes a line to the log.
+    fn log(&self, line: &str);
+}
+
+impl dyn ServerView {
+    /// Hands a line about a reload to watchers. `status` is `start`, `done` or `failed`.
+    pub fn reload_event(&self, status: &str) {
+        self.event(kind::PROXYEVENTS, &format!("type=proxy_conf status={status}"));
+    }
+}
+
 /// The proxy of a server. Its workers share it.
 pub trait Program: Send + Sync {
     /// Prepares the proxy of a server with this many workers, before there are any.
     ///
     /// # Errors
     /// The line that says why the server cannot start.
-    fn start(&self, workers: usize) -> Result<(), String> {
-        let _ = workers;
+    fn start(&self, workers: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
+        let _ = (workers, server);
         Ok(())
     }
 
@@ -135,7 +157,8 @@ pub trait Program: Send + Sync {
     /// Waits for what the engines need, for some seconds at most. Called once, before them.
     fn ready(&self) {}
 
-    /// Reads the configuration again, and hands it to all engines.
+    /// Reads the configuration again, and hands it to all engines. Calls
+    /// [`reload_event`](ServerView#method.reload_event) at the start and at the end.
     ///
     /// # Errors
     /// The line that says why nothing has changed.

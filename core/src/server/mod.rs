@@ -6,6 +6,7 @@
 
 mod persist;
 mod threads;
+mod view;
 
 use std::fmt;
 use std::panic::{self, AssertUnwindSafe};
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 
 pub use self::threads::STOP_PATIENCE;
 use self::threads::{Others, Threads};
+use self::view::View;
 
 use crate::admin::{Metrics, ProxyStats, each_stat, metrics, proxy_stats};
 use crate::base::error::{ReloadError, StartError, StopError};
@@ -213,7 +215,8 @@ impl Server {
     /// Starts the threads of the workers. Returns when all are ready.
     fn start_workers(&self, workers: Vec<Unstarted>) -> Result<(), StartError> {
         if let Some(program) = &self.context.proxy {
-            program.start(self.context.workers.len()).map_err(StartError::File)?;
+            let view = Arc::new(View(Arc::downgrade(&self.context)));
+            program.start(self.context.workers.len(), view).map_err(StartError::File)?;
         }
         let (started, starts) = mpsc::channel();
         for (number, worker) in workers.into_iter().enumerate() {

@@ -1,6 +1,5 @@
 //! The state of a server: the cache, switches that commands change, and counters.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
@@ -9,7 +8,6 @@ use super::{
 };
 use crate::base::error::StartError;
 use crate::base::sync::Mutex;
-use crate::base::watch::kind;
 use crate::cache::Cache;
 use crate::config::{ProxyConfig, Reported, ServerConfig};
 use crate::proxy::names::Names;
@@ -117,7 +115,7 @@ impl ServerState {
             Some(Err(e)) => Err(format!("Could not reload TLS certificates: {e}")),
             Some(Ok(())) | None => Ok(()),
         };
-        let proxy = self.proxy.as_ref().map_or(Ok(()), |proxy| self.reload_program(&**proxy));
+        let proxy = self.proxy.as_ref().map_or(Ok(()), |proxy| proxy.reload());
         let lines: Vec<String> = [users, certificates, proxy].into_iter().filter_map(Result::err).collect();
         if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
     }
@@ -127,23 +125,7 @@ impl ServerState {
     /// # Errors
     /// The line that says why nothing has changed.
     pub fn reload_proxy(&self) -> Option<Result<(), String>> {
-        self.proxy.as_ref().map(|proxy| self.reload_program(&**proxy))
-    }
-
-    fn reload_program(&self, proxy: &dyn Program) -> Result<(), String> {
-        let event = |status: &str| {
-            let hub = self.cache.watch_hub();
-            if hub.wants(kind::PROXYEVENTS) {
-                hub.event(kind::PROXYEVENTS, |line| {
-                    // Writing to a String cannot fail.
-                    let _ = write!(line, "type=proxy_conf status={status}");
-                });
-            }
-        };
-        event("start");
-        let result = proxy.reload();
-        event(if result.is_ok() { "done" } else { "failed" });
-        result
+        self.proxy.as_ref().map(|proxy| proxy.reload())
     }
 
     /// Reads the files of TLS again (`refresh_certs`). Returns `None` without TLS.

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use memcache_core::internal::base::watch::kind;
+use memcache_core::internal::proxy::program::ServerView;
 use mlua::{AnyUserData, Lua, LuaString, Result, Table, Value};
 
 use super::request::Request;
@@ -20,14 +23,31 @@ type Logged = (AnyUserData, Value, Option<LuaString>, Option<i64>);
 /// Milliseconds, a rate, whether errors are logged, and a [`Logged`].
 type Sample = (i64, i64, Value, AnyUserData, Value, Option<LuaString>, Option<i64>);
 
-/// Adds the functions.
+/// Adds `mcp.log` of a configuration.
+///
+/// # Errors
+/// If there is no memory.
+pub fn add_to_configuration(lua: &Lua, mcp: &Table, server: &Arc<dyn ServerView>) -> Result<()> {
+    let server = Arc::clone(server);
+    let log = move |_: &Lua, text: LuaString| {
+        server.event(kind::PROXYUSER, &user_line(&text));
+        Ok(())
+    };
+    mcp.set("log", lua.create_function(log)?)
+}
+
+fn user_line(text: &LuaString) -> String {
+    format!("type=proxy_user msg={}", text.to_string_lossy())
+}
+
+/// Adds the functions of a worker.
 ///
 /// # Errors
 /// If there is no memory.
 pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     let state = Rc::clone(shared);
     let log = move |_: &Lua, text: LuaString| {
-        state.borrow_mut().line(LineKind::User, || format!("type=proxy_user msg={}", text.to_string_lossy()));
+        state.borrow_mut().line(LineKind::User, || user_line(&text));
         Ok(())
     };
     mcp.set("log", lua.create_function(log)?)?;

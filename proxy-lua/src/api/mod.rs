@@ -18,6 +18,7 @@ pub mod ratelim;
 pub mod request;
 pub mod response;
 pub mod router;
+pub mod statistics;
 mod steps;
 pub mod time;
 
