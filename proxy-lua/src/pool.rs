@@ -5,6 +5,7 @@ use std::sync::Arc;
 use memcache_core::internal::proxy::backend::{Address, Backend as Node};
 use memcache_core::internal::proxy::bounds::Bounds;
 use memcache_core::internal::proxy::links::{Links, Place};
+use memcache_core::internal::tls::ClientRules;
 use mlua::UserData;
 
 use crate::api::hashing::KeyMap;
@@ -33,6 +34,8 @@ pub struct Backend {
     pub port: String,
     /// The connections to it.
     pub bounds: Bounds,
+    /// The rules of TLS, if `bounds` asks for it.
+    pub rules: Option<Arc<ClientRules>>,
     /// Whether all its requests fail.
     pub is_down: bool,
     /// When its requests are logged.
@@ -82,7 +85,7 @@ impl Pool {
                 address: backend.address(),
                 label: Some(format!("{}{}", self.prefix, backend.label)),
                 bounds: backend.bounds.clone(),
-                rules: None,
+                rules: backend.rules.clone(),
                 ordinal: 0,
             };
             links.acquire_all(&place, backend.bounds.connections)

@@ -64,7 +64,7 @@ pub fn configuration(
     server: &Arc<dyn ServerView>,
 ) -> Result<Lua> {
     let (lua, mcp) = base(argument)?;
-    config::add(&lua, &mcp, settings)?;
+    config::add(&lua, &mcp, settings, server)?;
     hashing::add(&lua, &mcp)?;
     counters::add_names(&lua, &mcp, counters, write_line)?;
     cron::add(&lua, &mcp, crons)?;

@@ -4,8 +4,12 @@
 
 mod bench;
 
-use bench::Bench;
-use memcache_core::{ServerConfig, Ttl};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+use bench::{Bench, Program, address};
+use memcache_core::{Hooks, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl};
+use rcgen::{CertificateParams, KeyPair};
 
 /// Forwards everything to the first backend.
 const DIRECT: &str = "
@@ -403,4 +407,49 @@ fn a_configuration_reads_statistics_and_watchers_see_reloads() {
     sees(&["proxy_conf status=failed"]);
     bench.reload("function").unwrap_err();
     sees(&["proxy_conf status=start", "proxy_conf status=failed"]);
+}
+
+/// As in memcached, certificates of backends are not verified.
+#[test]
+fn backends_with_tls() {
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(vec!["other".into()]).unwrap().self_signed(&key).unwrap();
+    let files = [certificate.pem(), key.serialize_pem()].map(|text| Program::new(&text));
+    let [chain_cert, key] = files.each_ref().map(|file| Some(file.0.clone()));
+    let tls = Some(TlsConfig { chain_cert, key, ..TlsConfig::default() });
+    let addr = ([127, 0, 0, 1], 0).into();
+    let listen =
+        vec![Listen::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Default, tag: None }];
+    let backend = Server::start(ServerConfig { listen, tls, threads: 1, ..ServerConfig::default() }).unwrap();
+    backend.cache().set("k", "v", Ttl::Never).unwrap();
+    let port = address(&backend).port();
+    let program = |first: &str, options: &str| {
+        format!(
+            "function mcp_config_pools()
+                {first}
+                return mcp.pool({{ mcp.backend({{ label = 'b', host = '127.0.0.1', port = {port}{options} }}) }})
+            end
+            function mcp_config_routes(p)
+                attach_all(p, function(rctx, r, h) return rctx:enqueue_and_wait(r, h) end)
+            end"
+        )
+    };
+    let of_backend = program("mcp.init_tls()", ", tls = true");
+    let (log, lines) = channel();
+    let log = move |_, line: &str| drop(log.send(line.to_owned()));
+    let hooks = Hooks { log: Some(Arc::new(log)), ..Hooks::default() };
+    let config = ServerConfig { hooks, verbosity: 1, ..ServerConfig::default() };
+    let bench = Bench::with(0, &of_backend, config).unwrap();
+    bench.client().asks("get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n");
+    let warning = lines.iter().find(|line| line.contains("init_tls"));
+    assert_eq!(
+        warning.as_deref(),
+        Some("PROXY WARNING: mcp.init_tls: certificates of backends are not verified")
+    );
+    bench.reload(&program("mcp.backend_use_tls(true)", "")).unwrap();
+    bench.client().asks("get k\r\n", "VALUE k 0 1\r\nv\r\nEND\r\n");
+    for early in [program("", ", tls = true"), program("mcp.backend_use_tls(true)", "")] {
+        let fault = Bench::with(0, &early, ServerConfig::default()).err().unwrap();
+        assert!(fault.contains("TLS requested but not initialized: call mcp.init_tls()"), "{fault}");
+    }
 }

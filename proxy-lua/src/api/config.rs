@@ -1,11 +1,14 @@
 //! Functions of a configuration: `backend`, `pool`, and settings for both and for all workers.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_core::internal::proxy::bounds::Bounds;
+use memcache_core::internal::proxy::program::ServerView;
+use memcache_core::internal::tls::{ClientFiles, ClientRules, client_rules};
 use mlua::{AnyUserData, Lua, LuaString, Result, Table, Value, Variadic};
 
 use super::error;
@@ -15,8 +18,14 @@ use crate::pool::{Backend, BackendObject, LogRules, Pool, PoolObject};
 /// Most connections of a worker to one backend.
 const CONNECTIONS_MAX: i64 = 8;
 
-/// The fault of a program that asks for TLS.
-const NO_TLS: &str = "TLS to backends needs a configuration without Lua";
+/// The fault of a program that asks for TLS too early.
+const NO_TLS: &str = "TLS requested but not initialized: call mcp.init_tls()";
+
+/// The line about TLS without verification.
+const UNVERIFIED: &str = "PROXY WARNING: mcp.init_tls: certificates of backends are not verified";
+
+/// TLS as memcached's proxy has it.
+const TLS: ClientFiles = ClientFiles { ca: None, identity: None, server_name: None };
 
 /// Longest label, host and port.
 const LENGTHS: [(&str, usize); 3] = [("label", 512), ("name", 255), ("port", 6)];
@@ -26,6 +35,8 @@ const LENGTHS: [(&str, usize); 3] = [("label", 512), ("name", 255), ("port", 6)]
 pub struct Settings {
     /// The bounds of backends that have none of their own.
     pub bounds: Bounds,
+    /// The rules of TLS, once the program has asked for them.
+    pub rules: Option<Arc<ClientRules>>,
     /// Most requests under way, of all workers together. 0 for no limit.
     pub active_limit: u64,
     /// Most bytes that requests and replies hold, of all workers together. 0 for no limit.
@@ -40,6 +51,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bounds: Bounds::default(),
+            rules: None,
             active_limit: 0,
             memory_limit: 0,
             gc_ratio: 2.0,
@@ -58,13 +70,13 @@ type SetLimit = fn(&mut Settings, u64);
 ///
 /// # Errors
 /// If there is no memory.
-pub fn add(lua: &Lua, mcp: &Table, settings: &Shared) -> Result<()> {
+pub fn add(lua: &Lua, mcp: &Table, settings: &Shared, server: &Arc<dyn ServerView>) -> Result<()> {
     let shared = Rc::clone(settings);
     mcp.set(
         "backend",
         lua.create_function(move |lua, arguments: Variadic<Value>| {
-            let bounds = shared.borrow().bounds.clone();
-            new_backend(lua, &arguments, bounds).map(BackendObject)
+            let settings = shared.borrow().clone();
+            new_backend(lua, &arguments, &settings).map(BackendObject)
         })?,
     )?;
     mcp.set(
@@ -86,6 +98,7 @@ pub fn add(lua: &Lua, mcp: &Table, settings: &Shared) -> Result<()> {
         })?,
     )?;
     add_bounds(lua, mcp, settings)?;
+    add_tls(lua, mcp, settings, server)?;
     add_limits(lua, mcp, settings)
 }
 
@@ -132,16 +145,32 @@ fn add_bounds(lua: &Lua, mcp: &Table, settings: &Shared) -> Result<()> {
         Ok(())
     };
     mcp.set("backend_depth_limit", lua.create_function(depth)?)?;
-    let tls = |_: &Lua, wanted: Option<bool>| match wanted {
-        Some(true) => Err(error(format!("backend_use_tls: {NO_TLS}"))),
-        _ => Ok(()),
-    };
-    mcp.set("backend_use_tls", lua.create_function(tls)?)?;
     // Workers have connections of their own in any case, and the system keeps them alive.
-    for name in ["backend_use_iothread", "tcp_keepalive", "init_tls"] {
+    for name in ["backend_use_iothread", "tcp_keepalive"] {
         mcp.set(name, lua.create_function(|_, _: Variadic<Value>| Ok(()))?)?;
     }
     Ok(())
+}
+
+/// Adds `init_tls` and `backend_use_tls`.
+fn add_tls(lua: &Lua, mcp: &Table, settings: &Shared, server: &Arc<dyn ServerView>) -> Result<()> {
+    let (shared, server) = (Rc::clone(settings), Arc::clone(server));
+    let init = move |_: &Lua, ()| {
+        shared.borrow_mut().rules = Some(client_rules(&TLS, Path::new("")).map_err(error)?);
+        server.log(UNVERIFIED);
+        Ok(())
+    };
+    mcp.set("init_tls", lua.create_function(init)?)?;
+    let shared = Rc::clone(settings);
+    let tls = move |_: &Lua, wanted: bool| {
+        let mut settings = shared.borrow_mut();
+        if wanted && settings.rules.is_none() {
+            return Err(error(NO_TLS));
+        }
+        settings.bounds.tls = wanted.then_some(TLS);
+        Ok(())
+    };
+    mcp.set("backend_use_tls", lua.create_function(tls)?)
 }
 
 fn add_limits(lua: &Lua, mcp: &Table, settings: &Shared) -> Result<()> {
@@ -182,7 +211,8 @@ fn duration(name: &str, seconds: f64) -> Result<Duration> {
 }
 
 /// `mcp.backend(label, host, port)` or `mcp.backend{ ... }`.
-fn new_backend(lua: &Lua, arguments: &[Value], mut bounds: Bounds) -> Result<Backend> {
+fn new_backend(lua: &Lua, arguments: &[Value], settings: &Settings) -> Result<Backend> {
+    let mut bounds = settings.bounds.clone();
     let (texts, options) = match arguments {
         [Value::Table(table), ..] => {
             let texts = [table.get("label")?, table.get("host")?, table.get("port")?];
@@ -218,7 +248,11 @@ fn new_backend(lua: &Lua, arguments: &[Value], mut bounds: Bounds) -> Result<Bac
             _ => return Err(error("backend log option must be a table")),
         };
     }
-    Ok(Backend { label, host, port, bounds, is_down, log })
+    let rules = settings.rules.clone().filter(|_| bounds.tls.is_some());
+    if bounds.tls.is_some() && rules.is_none() {
+        return Err(error(NO_TLS));
+    }
+    Ok(Backend { label, host, port, bounds, rules, is_down, log })
 }
 
 fn read_bounds(table: &Table, bounds: &mut Bounds) -> Result<()> {
@@ -235,8 +269,8 @@ fn read_bounds(table: &Table, bounds: &mut Bounds) -> Result<()> {
             set(bounds, duration(name, time)?);
         }
     }
-    if table.get::<Option<bool>>("tls")?.unwrap_or(false) {
-        return Err(error(format!("backend tls: {NO_TLS}")));
+    if let Some(wanted) = table.get::<Option<bool>>("tls")? {
+        bounds.tls = wanted.then_some(TLS);
     }
     if let Some(ramp) = table.get::<Option<f64>>("flapbackofframp")? {
         bounds.flap_ramp = ramp.max(1.1);

@@ -34,7 +34,8 @@ pub fn start(config: ServerConfig) -> Server {
     Server::start(ServerConfig { listen, threads: 1, ..config }).unwrap()
 }
 
-fn address(server: &Server) -> SocketAddr {
+/// Returns the address of a server.
+pub fn address(server: &Server) -> SocketAddr {
     let BoundAddress::Tcp(address) = server.addresses()[0] else { panic!("no TCP address") };
     address
 }
