@@ -136,14 +136,20 @@ class Load:
     def report(self, what):
         """Waits until each client has asked for all keys twice, then prints what they have seen."""
         wanted = [rounds + 2 for rounds in self.rounds]
-        alive = all(thread.is_alive() for thread in self.threads)
-        wait_until(what, lambda: not alive or all(map(int.__ge__, self.rounds, wanted)))
+        wait_until(what, lambda: self.dead() or all(map(int.__ge__, self.rounds, wanted)))
         with self.lock:
             missed, failures = len(self.missed), len(self.failures)
             self.requests, self.missed = 0, set()
         print(f"{what}: {missed} of {len(KEYS)} keys missed, {failures} requests failed", flush=True)
 
+    def dead(self):
+        """Returns the number of clients that have ended by themselves. Python prints why."""
+        return sum(not thread.is_alive() for thread in self.threads)
+
     def stop(self):
+        """Ends all clients, and records whether one has ended before."""
+        if dead := self.dead():
+            self.failures.append(f"{dead} of {len(self.threads)} clients have died")
         self.over.set()
         for thread in self.threads:
             thread.join()
