@@ -269,6 +269,54 @@ fn all_sync_stores_everywhere_and_answers_with_the_worst() {
     client.asks("get k\r\n", "SERVER_ERROR no\r\n");
 }
 
+/// The faults of a proxy are those of its own clients. They reach no backend.
+#[test]
+fn a_proxy_has_faults_of_its_own() {
+    let bench = Bench::new(1, "route = 'all'");
+    let faults = bench.proxy.cache().faults();
+    let mut client = bench.client();
+    client.asks("set k 0 0 1\r\nx\r\nset n 0 0 1\r\n1\r\n", "STORED\r\nSTORED\r\n");
+
+    faults.add(FaultRule::new(Fault::Error("no".into())));
+    for request in ["get k\r\n", "get k n\r\n", "gats 0 k\r\n", "mg k v\r\n", "incr n 1\r\n"] {
+        client.asks(request, "SERVER_ERROR no\r\n");
+    }
+    client.asks("set k 0 0 1\r\ny\r\nms k 1\r\ny\r\n", "SERVER_ERROR no\r\nSERVER_ERROR no\r\n");
+    faults.clear();
+    client.asks("get k n\r\n", "VALUE k 0 1\r\nx\r\nVALUE n 0 1\r\n1\r\nEND\r\n");
+
+    faults.add(FaultRule { key: Some(b"k".to_vec()), ..FaultRule::new(Fault::Miss) });
+    client.asks("get k n k\r\nget k\r\n", "VALUE n 0 1\r\n1\r\nEND\r\nEND\r\n");
+    client.asks("mg k v\r\ndelete k\r\n", "EN\r\nNOT_FOUND\r\n");
+    client.asks("set k 0 0 1\r\nz\r\n", "STORED\r\n");
+    faults.clear();
+    client.asks("get k\r\n", "VALUE k 0 1\r\nz\r\nEND\r\n");
+
+    for fault in [Fault::Delay(PATIENCE / 1000), Fault::DelayReply(PATIENCE / 1000)] {
+        let id = faults.add(FaultRule::new(fault));
+        client.asks("get k\r\nget n k\r\n", "VALUE k 0 1\r\nz\r\nEND\r\nVALUE n 0 1\r\n1\r\n");
+        client.asks("set k 0 0 1\r\nz\r\n", "VALUE k 0 1\r\nz\r\nEND\r\nSTORED\r\n");
+        assert_eq!(faults.remove(id), Some(3));
+    }
+
+    // A backend's reply is truncated after its last byte.
+    for (fault, request, wanted) in [
+        (Fault::Drop, "get k\r\n", ""),
+        (Fault::Drop, "incr n 1\r\n", ""),
+        (Fault::Truncate(3), "get k\r\n", "VALUE k 0 1\r\nz\r\nEND\r\n"),
+        (Fault::Truncate(3), "mg k v\r\n", "VA 1\r\nz\r\n"),
+    ] {
+        faults.clear();
+        faults.add(FaultRule::new(fault));
+        let mut client = bench.client();
+        client.send(request);
+        let mut reply = String::new();
+        client.0.read_to_string(&mut reply).unwrap();
+        assert_eq!(reply, wanted);
+    }
+    assert_eq!(bench.cache(0).get("n").as_deref(), Some(&b"1"[..]));
+}
+
 /// The warm pool answers a read that misses in the cold one, in the client's form. The cold pool
 /// gets the item with flags and TTL.
 #[test]

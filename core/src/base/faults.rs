@@ -16,8 +16,8 @@ pub enum Fault {
     Delay(Duration),
     /// The command is carried out, but its reply leaves only after this time. Later commands of the
     /// connection are carried out in between, and their replies wait behind this one. In a get of
-    /// several keys, the reply of the matching key waits. A reply to a datagram is delayed as by
-    /// [`Fault::Delay`].
+    /// several keys, the reply of the matching key waits. A reply to a datagram, or of a proxy, is
+    /// delayed as by [`Fault::Delay`].
     DelayReply(Duration),
     /// The connection is closed, and the command is not carried out.
     Drop,
@@ -27,7 +27,7 @@ pub enum Fault {
     Miss,
     /// The command is carried out, but its reply ends after this many bytes, and the connection is
     /// closed. In a get of several keys, the server counts from the first byte of the matching
-    /// key's reply.
+    /// key's reply. A proxy sends the whole reply, then closes.
     Truncate(usize),
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::slots::Deferred;
+use super::slots::{Deferred, Routing};
 use crate::base::turn::{self, Turn};
 use crate::state::{ServerState, WorkerStats};
 
@@ -38,5 +38,15 @@ impl<'a> Env<'a> {
         let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
         let turn = Turn::new(commands);
         Self { context, stats, fd, turn, limit, deferred: None, is_tight, sampled: None }
+    }
+
+    /// Returns whether a command goes to backends. `word` is the word of a command with a key.
+    #[inline]
+    pub(super) fn is_routed(&self, word: &[u8]) -> bool {
+        self.context.proxy.is_some()
+            && self.deferred.as_ref().is_some_and(|deferred| match deferred.routing {
+                Routing::Off => false,
+                Routing::Of(tag) => deferred.hooks.route(word, tag),
+            })
     }
 }

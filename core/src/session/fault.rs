@@ -7,10 +7,11 @@ use super::slots::Work;
 use super::state::{ReplyFault, Session, State};
 use super::step::{Next, Used};
 use crate::base::faults::Fault;
-use crate::cache::Response;
+use crate::cache::{Operation, Response};
 use crate::protocol::commands::find;
 use crate::protocol::encoder::{Encoder, Form};
 use crate::protocol::output::Output;
+use crate::protocol::write::push_line;
 use crate::state::CloseReason;
 
 /// The effect of a fault on a command.
@@ -29,8 +30,10 @@ impl Session {
             return None;
         }
         match env.context.cache.faults().check(name, key) {
-            // The owner of the session cannot wait for a reply.
-            Some(Fault::DelayReply(time)) if env.deferred.is_none() => Some(Fault::Delay(time)),
+            // The owner of the session cannot wait for a reply, or a backend sends it.
+            Some(Fault::DelayReply(time)) if env.deferred.is_none() || env.is_routed(name.as_bytes()) => {
+                Some(Fault::Delay(time))
+            }
             fault => fault,
         }
     }
@@ -136,6 +139,69 @@ impl Session {
                 return None;
             }
         }))
+    }
+
+    /// Applies the fault of a command for backends, if there is one. Returns `None` if the command
+    /// is sent on. `operation` is that of a command without a value: a store has no miss.
+    #[cold]
+    pub(super) fn routed_fault(
+        &mut self,
+        env: &Env<'_>,
+        line: &[u8],
+        (key, form): (&[u8], &Form<'_>),
+        operation: Option<&Operation>,
+        line_len: usize,
+        out: &mut Output,
+    ) -> Option<Used> {
+        let mut reply = Encoder { out, form, key, clock: env.context.cache.clock() };
+        match self.fault(env, line, &mut reply, line_len)? {
+            FaultOutcome::Done(used) => Some(used),
+            FaultOutcome::Miss => operation.map(|operation| {
+                reply.encode(&Response::miss_of(operation));
+                Used::Bytes(line_len)
+            }),
+        }
+    }
+
+    /// Applies the faults of a get for backends, whose keys have all arrived. Its line ends at
+    /// `end`. Returns `None` if the get is sent on. After a delay, it meets no further fault.
+    #[cold]
+    pub(super) fn routed_get_fault(&mut self, env: &Env<'_>, end: usize, out: &mut Output) -> Option<Used> {
+        if std::mem::take(&mut self.slept) {
+            return None;
+        }
+        let State::RoutedKeys(mut get) = std::mem::replace(&mut self.state, State::Command) else {
+            return None;
+        };
+        let command = get.command;
+        let mut fault = None;
+        get.requests.retain(|request| {
+            if fault.is_none() {
+                fault = self.next_fault(env, command, request.key());
+            }
+            fault.take_if(|fault| *fault == Fault::Miss).is_none()
+        });
+        match fault {
+            Some(Fault::Drop) => return Some(Used::Stop(end, Next::Abort(CloseReason::Error))),
+            Some(Fault::Error(text)) => {
+                push_line(out, &format!("SERVER_ERROR {text}"));
+                return Some(Used::Bytes(end));
+            }
+            Some(Fault::Delay(time) | Fault::DelayReply(time)) => {
+                self.slept = true;
+                self.state = State::RoutedKeys(get);
+                // The line end stays. The next visit begins with it.
+                return Some(Used::Stop(end - 1, Next::Sleep(time)));
+            }
+            Some(Fault::Truncate(bytes)) => self.truncate(bytes, out),
+            Some(Fault::Miss) | None => {}
+        }
+        if get.requests.is_empty() {
+            push_line(out, "END");
+            return Some(Used::Bytes(end));
+        }
+        self.state = State::RoutedKeys(get);
+        None
     }
 }
 

@@ -4,7 +4,7 @@
 //! refuses others in its own words.
 
 use super::env::Env;
-use super::routed::{is_lenient, is_routed, route};
+use super::routed::{is_lenient, route};
 use super::state::Session;
 use super::step::{Next, Used};
 use crate::protocol::commands::find;
@@ -59,7 +59,7 @@ impl Session {
             Ok(parsed) => {
                 let command = parsed.command;
                 // The rights of a client are known for lines that this server understands.
-                let routed = self.has_all_rights(env.context) && is_routed(env, command.word.as_bytes());
+                let routed = self.has_all_rights(env.context) && env.is_routed(command.word.as_bytes());
                 // Several keys would be one request.
                 let is_one = !command.is_get() || parsed.tokens == command.key() + 1;
                 (command.key() > 0 && routed && is_one).then(|| match parsed.value.checked_sub(2) {

@@ -43,7 +43,7 @@ pub(crate) use self::env::TIGHT;
 use self::fault::FaultOutcome;
 use self::keys::look_ahead;
 use self::lenient::{refuse_prefix, too_short};
-use self::routed::{is_routed, route};
+use self::routed::route;
 use self::routed_get::RoutedGet;
 pub use self::state::Session;
 use self::state::{Gets, LINE_MAX, State};
@@ -307,7 +307,7 @@ impl Session {
             return Used::Bytes(0);
         }
         env.decide_sample();
-        self.state = if is_routed(env, if with_cas { b"gets" } else { b"get" }) {
+        self.state = if env.is_routed(if with_cas { b"gets" } else { b"get" }) {
             State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None, None)))
         } else {
             State::Keys(Gets { with_cas, expiry: None, is_sampled: env.sampled.is_some() })
@@ -330,7 +330,7 @@ impl Session {
         let mut room = KeyRoom::new();
         match parse(line, name_len, &mut room) {
             Line::Gets { keys, with_cas, touch } => {
-                if is_routed(env, name) {
+                if env.is_routed(name) {
                     if let Some(refused) = refuse_prefix(env, line, line_len, out) {
                         return refused;
                     }
@@ -340,10 +340,25 @@ impl Session {
                 self.state = State::Keys(Gets::new(env, with_cas, touch));
                 Used::Bytes(keys)
             }
-            Line::Store { length, ref operation, .. } if is_routed(env, name) => {
+            Line::Store { key, length, ref operation, ref form } if env.is_routed(name) => {
+                if env.context.cache.faults().armed()
+                    && let Some(used) = self.routed_fault(env, line, (key.bytes(), form), None, line_len, out)
+                {
+                    // An error: the value is still to come and is discarded.
+                    let is_error = matches!(used, Used::Bytes(_));
+                    return if is_error { self.swallow(line_len, length + 2) } else { used };
+                }
                 self.route_store(env, line, (length, operation.purge_on_failure), line_len, out)
             }
-            Line::Data { .. } if is_routed(env, name) => route(env, line, line_len, out),
+            Line::Data { key, ref operation, ref form } if env.is_routed(name) => {
+                if env.context.cache.faults().armed()
+                    && let Some(used) =
+                        self.routed_fault(env, line, (key.bytes(), form), Some(operation), line_len, out)
+                {
+                    return used;
+                }
+                route(env, line, line_len, out)
+            }
             Line::Store { key, ref operation, length, ref form } => {
                 // As in memcached, stores of the meta protocol are not counted by prefix.
                 if matches!(form, Form::Classic { .. }) && env.context.cache.prefixes().enabled() {

@@ -12,7 +12,6 @@ use memchr::memchr;
 
 use super::env::Env;
 use super::packet::HEAD_MAX;
-use super::routed::is_routed;
 use super::routed_get::{RoutedGet, word_of_get};
 use super::state::{Gets, Login, Session, State};
 use super::step::Used;
@@ -106,7 +105,7 @@ impl Session {
         let (value, quiet) = match parsed {
             Line::Gets { keys, with_cas, touch } if permitted => {
                 let word = word_of_get(with_cas, touch.is_some());
-                self.state = if is_routed(env, word.as_bytes()) {
+                self.state = if env.is_routed(word.as_bytes()) {
                     let rights = Some(Arc::clone(rights));
                     State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, rights)))
                 } else {

@@ -29,16 +29,6 @@ const TOO_LARGE: &str = "SERVER_ERROR object too large for cache";
 const BAD_CHUNK: &str = "CLIENT_ERROR bad data chunk";
 const TOO_MANY_KEYS: &str = "CLIENT_ERROR too many keys\r\n";
 
-/// Returns whether a command goes to backends. `word` is the word of a command with a key.
-#[inline]
-pub(super) fn is_routed(env: &Env<'_>, word: &[u8]) -> bool {
-    env.context.proxy.is_some()
-        && env.deferred.as_ref().is_some_and(|deferred| match deferred.routing {
-            Routing::Off => false,
-            Routing::Of(tag) => deferred.hooks.route(word, tag),
-        })
-}
-
 /// Returns whether lines are parsed as memcached's proxy does.
 #[inline]
 pub(super) fn is_lenient(env: &Env<'_>) -> bool {
@@ -74,7 +64,7 @@ impl Session {
             TOO_LONG
         } else if length > env.context.cache.config().item_size_max {
             let delete = if purge { ClientRequest::refused(line, TOO_LARGE) } else { None };
-            if let Some(delete) = delete.filter(|delete| is_routed(env, delete.command.word.as_bytes())) {
+            if let Some(delete) = delete.filter(|delete| env.is_routed(delete.command.word.as_bytes())) {
                 leave_slot(env, vec![delete], out);
                 return self.swallow(line_len, length + 2);
             }
@@ -128,6 +118,11 @@ impl Session {
             match ended {
                 _ if get.requests.len() > MOST_KEYS => break TOO_MANY_KEYS,
                 Some(End::Line(end)) => {
+                    if env.context.cache.faults().armed()
+                        && let Some(used) = self.routed_get_fault(env, end, out)
+                    {
+                        return used;
+                    }
                     let State::RoutedKeys(get) = std::mem::replace(&mut self.state, State::Command) else {
                         return Used::Bytes(end);
                     };
