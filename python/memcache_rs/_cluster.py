@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from memcache_rs import _native
-from memcache_rs._server import Server, clock_of, host_port, settle_after
+from memcache_rs._server import Server, clock_of, host_port, in_thread, settle_after
 from memcache_rs.errors import ClosedError, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import timedelta
+    from os import PathLike
 
     from typing_extensions import Self
 
@@ -19,7 +21,47 @@ if TYPE_CHECKING:
 #: Arguments that concern clients: with a proxy, only that has them.
 _OF_CLIENTS = ("tls", "users", "auth")
 #: Arguments that a proxy has beside those.
-_OF_PROXY = (*_OF_CLIENTS, "host", "threads", "max_connections", "idle_timeout", "record_commands")
+_OF_PROXY = (
+    *_OF_CLIENTS,
+    "host",
+    "item_size_max",
+    "threads",
+    "max_connections",
+    "idle_timeout",
+    "record_commands",
+)
+#: Further settings that concern clients.
+_SETTINGS_OF_CLIENTS = ("rights", "rights_file")
+
+#: Settings of a cache that a proxy has, too: it refuses values that are too large for its nodes,
+#: and times requests.
+_OF_CACHE_AND_PROXY = {"item_size_max", "sample_rate"}
+
+#: How many seconds a proxy may take to notice that a node has died.
+_PATIENCE = 5.0
+
+
+def _split(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the settings of the nodes, and those of the proxy before them."""
+    of_nodes = {name: value for name, value in settings.items() if name not in _OF_CLIENTS}
+    of_proxy = {name: settings[name] for name in _OF_PROXY if name in settings}
+    if further := settings.get("settings"):
+        of_caches = set(_native.check_settings(dict(further))) - _OF_CACHE_AND_PROXY
+        of_nodes["settings"] = {name: further[name] for name in further if name not in _SETTINGS_OF_CLIENTS}
+        of_proxy["settings"] = {name: further[name] for name in further if name not in of_caches}
+    return of_nodes, of_proxy
+
+
+def _read_route(proxy: str | PathLike[str]) -> str:
+    """Returns a part of a configuration, which may be in a file."""
+    text = os.fspath(proxy)
+    if isinstance(proxy, str) and not text.endswith(".toml"):
+        return text
+    try:
+        with open(text, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError) as failure:
+        raise ConfigError(f"proxy: cannot read {text}: {failure}") from failure
 
 
 class ClusterClock:
@@ -141,14 +183,22 @@ class Cluster:
     ``users`` and ``auth`` are those of the proxy. A handle of a node, such as
     ``cluster[0].cache``, first waits until the proxy has carried out what clients have sent.
 
+    In asyncio, ``async with`` starts and stops it in a thread. ``asyncio.to_thread(cluster.kill,
+    1)`` kills a node while the event loop runs.
+
+    In a child of ``fork``, :meth:`kill` and :meth:`stop` do nothing, as :meth:`Server.stop`.
+
     Args:
         size: The number of nodes, at least 1.
         proxy: Puts a proxy before the nodes. ``True`` leads each key to one node, by ketama. A text
             is the first part of a configuration of a proxy, in TOML, with a ``route`` of its own:
-            see docs/proxy.md. It has two pools beside its own. ``nodes`` are the nodes, and
-            ``next`` leads each key to the node after that of ``nodes``.
+            see docs/proxy.md. The name of a file that ends in ``.toml`` stands for its text. It has
+            two pools beside its own. ``nodes`` are the nodes, and ``next`` leads each key to the
+            node after that of ``nodes``.
         **settings: The settings of each :class:`Server`, except ``port``, ``cache`` and
-            ``persist``.
+            ``persist``. With ``proxy``, those of ``settings`` that are not about the cache, and
+            ``sample_rate``, are also those of the proxy. ``rights`` and ``rights_file`` are those
+            of the proxy alone.
 
     Raises:
         ConfigError: ``size`` is less than 1, or a setting is invalid.
@@ -163,7 +213,7 @@ class Cluster:
         True
     """
 
-    def __init__(self, size: int = 3, *, proxy: bool | str = False, **settings: Any) -> None:
+    def __init__(self, size: int = 3, *, proxy: bool | str | PathLike[str] = False, **settings: Any) -> None:
         if size < 1:
             raise ConfigError(f"size must be at least 1, got {size}")
         if settings.get("port"):
@@ -172,12 +222,13 @@ class Cluster:
             raise ConfigError("cache must be None for a cluster; each node makes a cache")
         if settings.get("persist") is not None:
             raise ConfigError("persist must be None for a cluster; its nodes cannot share a file")
+        if not isinstance(proxy, (bool, str, os.PathLike)) or proxy == "":
+            raise ConfigError(f"proxy must be True, False, a text in TOML or the name of a file, got {proxy!r}")
         if proxy and settings.get("unix_socket") and settings.get("host") is None:
             raise ConfigError("unix_socket needs a host with a proxy, which reaches nodes by TCP")
         self._proxy: Server | None = None
         self._route = proxy
-        self._of_proxy = {name: settings[name] for name in _OF_PROXY if name in settings}
-        of_nodes = {name: value for name, value in settings.items() if not (proxy and name in _OF_CLIENTS)}
+        of_nodes, self._of_proxy = _split(settings) if proxy else (settings, {})
         self.servers = [Server(**of_nodes) for _ in range(size)]
         if proxy:
             # Refuse settings that only the proxy has.
@@ -214,7 +265,7 @@ class Cluster:
 
     def _make_proxy(self) -> Server:
         """Makes the proxy before the running nodes, which keep their addresses."""
-        route = self._route if isinstance(self._route, str) else None
+        route = None if isinstance(self._route, bool) else _read_route(self._route)
         nodes = [host_port(server.address) for server in self.servers]
         return Server(proxy=_native.cluster_proxy(route, nodes), **self._of_proxy)
 
@@ -237,7 +288,8 @@ class Cluster:
 
         Raises:
             IndexError: There is no such node.
-            ForkError: The cluster belongs to the parent process.
+            TimeoutError: The proxy did not notice it in 5 seconds, for example because another node
+                delays replies.
 
         Example:
             >>> with Cluster(2) as cluster:
@@ -246,14 +298,15 @@ class Cluster:
             [True, False]
         """
         self.servers[number].stop()
-        if self._proxy is not None and self._proxy.running:
-            self._proxy.settle()
         self._announce()
+        if self._proxy is not None and self._proxy.running and not self._proxy.settle(_PATIENCE):
+            raise TimeoutError(f"the proxy did not notice the end of node {number} in {_PATIENCE:.0f} seconds")
 
     def revive(self, number: int) -> None:
         """Starts a killed node again, at its address and empty.
 
-        When the call returns, the node serves the next request, also through a proxy.
+        When the call returns, the node serves the next request, also through a proxy. ``start()``
+        of the node alone promises neither, and its handles no longer wait for the proxy.
 
         Args:
             number: The index of the node.
@@ -272,8 +325,9 @@ class Cluster:
         server.start()
         if self._proxy is not None and self._proxy.running:
             settle_after(server, self._proxy)
-            self._proxy.retry_backends()
         self._announce()
+        if self._proxy is not None and self._proxy.running:
+            self._proxy.retry_backends()
 
     def stop(self) -> None:
         """Stops the proxy and all nodes.
@@ -368,3 +422,16 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    async def __aenter__(self) -> Self:
+        from asyncio import CancelledError
+
+        try:
+            await in_thread(self.start)
+        except CancelledError:
+            await in_thread(self.stop)
+            raise
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await in_thread(self.stop)

@@ -344,14 +344,14 @@ class Server:
         from asyncio import CancelledError
 
         try:
-            await _in_thread(self.start)
+            await in_thread(self.start)
         except CancelledError:
-            await _in_thread(self.stop)
+            await in_thread(self.stop)
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await _in_thread(self.stop)
+        await in_thread(self.stop)
 
     def __del__(self) -> None:
         # The directory of a server that was not stopped must not stay. If __init__ refused the
@@ -840,7 +840,7 @@ class Server:
         return f"<Server at {self.url}>" if self._native.owned else "<Server of the parent process>"
 
 
-async def _in_thread(work: Callable[[], object]) -> None:
+async def in_thread(work: Callable[[], object]) -> None:
     """Runs ``work`` in a thread, to its end even if the task is cancelled."""
     import asyncio
     from contextlib import suppress

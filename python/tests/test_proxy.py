@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -175,6 +176,77 @@ def test_faults_and_the_clock_of_a_cluster() -> None:
             assert {client.get(key) for key in KEYS} == {b"END\r\n"}
         cluster.clock.reset()
         client.close()
+
+
+def test_faults_of_the_proxy_reach_no_node() -> None:
+    with Cluster(2, proxy=True, record_commands=True) as cluster:
+        client = Client(cluster.address)
+        with cluster.proxy.faults.error("out of order"):
+            assert client.set("key") == b"SERVER_ERROR out of order\r\n"
+            assert client.get("key") == b"SERVER_ERROR out of order\r\n"
+        assert [server.last_commands for server in cluster] == [[], []]
+        assert client.get("key") == b"END\r\n"
+        client.close()
+
+
+@pytest.mark.parametrize("further", [{"item_size_max": 4 << 20}, {"settings": {"item_size_max": 4 << 20}}])
+def test_large_values_pass_the_proxy(further: dict[str, Any]) -> None:
+    with Cluster(2, proxy=True, **further) as cluster:
+        client = Client(cluster.address)
+        assert client.ask(f"set key 0 0 {2 << 20}\r\n{'x' * (2 << 20)}") == b"STORED\r\n"
+        assert sum(len(server.cache) for server in cluster) == 1
+        client.close()
+
+
+def test_rights_are_those_of_the_proxy() -> None:
+    further = {"rights": "ada ro", "sample_rate": 1}
+    with Cluster(2, proxy=True, users={"ada": "secret"}, auth="text", settings=further) as cluster:
+        client = Client(cluster.address)
+        assert client.ask("set auth 0 0 10\r\nada secret") == b"STORED\r\n"
+        assert client.get("key") == b"END\r\n"
+        assert client.set("key") == b"CLIENT_ERROR not permitted\r\n"
+        assert {server.stats("settings")["memcache_rs_sample_rate"] for server in (*cluster, cluster.proxy)} == {1}
+        client.close()
+
+
+def test_a_route_comes_from_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.toml"
+    path.write_text("route = { error = 'from the file' }")
+    for proxy in (path, str(path)):
+        with Cluster(1, proxy=proxy) as cluster:
+            client = Client(cluster.address)
+            assert client.get("key") == b"SERVER_ERROR from the file\r\n"
+            client.close()
+    with pytest.raises(memcache_rs.ConfigError, match=r"cannot read .*none\.toml"):
+        Cluster(1, proxy=tmp_path / "none.toml").start()
+    wrong: Any
+    for wrong in ("", 1, None, b"route = 'nodes'"):
+        with pytest.raises(memcache_rs.ConfigError, match="proxy must be"):
+            Cluster(1, proxy=wrong)
+
+
+def test_a_kill_that_the_proxy_does_not_notice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("memcache_rs._cluster._PATIENCE", 0.01)
+    with Cluster(2, proxy=True) as cluster:
+        client = Client(cluster.address)
+        key = next(key for key in KEYS if client.set(key) and key in cluster[0].cache)
+        with cluster[0].faults.delay_reply(3600):
+            client.send(f"get {key}\r\n")
+            with pytest.raises(TimeoutError, match="node 1"):
+                cluster.kill(1)
+        assert not cluster[1].running
+        client.close()
+
+
+def test_a_cluster_in_asyncio() -> None:
+    async def run() -> None:
+        async with Cluster(2, proxy=True) as cluster:
+            await asyncio.to_thread(cluster.kill, 1)
+            assert [server.running for server in cluster] == [True, False]
+        assert not cluster.proxy.running
+        assert not cluster[0].running
+
+    asyncio.run(run())
 
 
 def test_settings_of_clients_are_those_of_the_proxy() -> None:
