@@ -2419,6 +2419,8 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it has stopped. It may be rejected with:
    * @throws {ConfigError} if there is no such server.
+   * @throws {Error} if the proxy did not notice it in 5 seconds, for example because another server
+   * delays replies.
    * @example
    * ```js
    * await cluster.kill(1);
@@ -2431,11 +2433,13 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
    * Starts a killed server again, at its address and empty.
    *
    * When the promise is fulfilled, the server serves the next request, also through a proxy.
+   * `start` of the server alone promises neither, and its handles no longer settle the proxy.
    *
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it accepts connections. It may be rejected with:
    * @throws {ConfigError} if there is no such server.
    * @throws {StartError} if the system refuses, for example because the port is in use.
+   * @throws {Error} if a worker of the proxy did not answer in a second. The server runs then.
    * @example
    * ```js
    * await cluster.kill(1);
@@ -2565,11 +2569,13 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
 export interface ClusterOptions extends Omit<ServerOptions, 'cache' | 'name' | 'port' | 'proxy'> {
   /**
    * Puts a proxy before the servers. The options `tls`, `users` and `auth` are then those of the
-   * proxy. The default is `false`.
+   * proxy. So are `rights` and `rights_file` in `settings`. The proxy also has `sample_rate`,
+   * and those of `settings` that are not about the cache. The default is `false`.
    *
    * `true` leads each key to one server, by ketama. A text is the first part of a configuration of
-   * a proxy, in TOML, with a `route` of its own. It has two pools beside its own: `nodes` are the
-   * servers, and `next` leads each key to the server after that of `nodes`.
+   * a proxy, in TOML, with a `route` of its own. The name of a file that ends in `.toml` stands for
+   * its text. It has two pools beside its own: `nodes` are the servers, and `next` leads each key
+   * to the server after that of `nodes`.
    */
   proxy?: boolean | string;
 }

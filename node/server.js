@@ -58,6 +58,9 @@ const TLS_OPTIONS = new Set(Object.keys(TLS_TYPES));
 /** Seconds of one wait of `settle`. A worker that is terminated waits for the current one. */
 const SETTLE_SLICE = 0.1;
 
+/** How many seconds the proxy of a cluster may take to notice that a server has died. */
+const PATIENCE = 5;
+
 const configError = (text) => new ConfigError(text);
 
 /**
@@ -454,6 +457,34 @@ function align(clock, other) {
   clock.advance(other.time() - clock.time());
 }
 
+/** Returns the options of the servers of a cluster, and those of the proxy before them. */
+function split(options) {
+  // Only the proxy has what concerns clients.
+  const { tls, users, auth, settings, ...ofNodes } = options;
+  const { host, itemSizeMax, threads, maxConnections, idleTimeout, recordCommands } = options;
+  const ofProxy = { tls, users, auth, host, itemSizeMax, threads, maxConnections, idleTimeout, recordCommands };
+  if (settings !== undefined) {
+    checkOption('settings', settings, 'object');
+    const { rights, rights_file, ...ofServers } = settings;
+    const ofCaches = new Set(call(() => native.Server.checkSettings(toSettings(settings, configError))));
+    // A proxy refuses values that are too large for its servers, and times requests.
+    for (const name of ['item_size_max', 'sample_rate']) ofCaches.delete(name);
+    ofNodes.settings = ofServers;
+    ofProxy.settings = Object.fromEntries(Object.entries(settings).filter(([name]) => !ofCaches.has(name)));
+  }
+  return [ofNodes, defined(ofProxy)];
+}
+
+/** Returns a part of a configuration, which may be in a file. */
+function readRoute(proxy) {
+  if (!proxy.endsWith('.toml')) return proxy;
+  try {
+    return readFileSync(proxy, 'utf8');
+  } catch (error) {
+    throw configError(`proxy: cannot read ${proxy}: ${error.message}`);
+  }
+}
+
 class Cluster {
   #servers;
   /** The configuration of the proxy, or whether there is one, and its options. */
@@ -479,19 +510,21 @@ class Cluster {
     }
     const { proxy = false, ...settings } = options;
     if (typeof proxy !== 'boolean') checkOption('proxy', proxy, 'string');
+    if (proxy === '') throw configError('proxy must be a boolean, a text in TOML or the name of a file, got an empty text');
     this.#route = proxy;
-    // With a proxy, only that has what concerns clients.
-    const { tls, users, auth, ...ofNodes } = settings;
-    const { host, threads, maxConnections, idleTimeout, recordCommands } = settings;
-    this.#ofProxy = defined({ tls, users, auth, host, threads, maxConnections, idleTimeout, recordCommands });
-    if (proxy) new Server(this.#ofProxy);
-    this.#servers = Array.from({ length: size }, () => new Server(proxy ? ofNodes : settings));
+    const [ofNodes, ofProxy] = proxy ? split(settings) : [settings];
+    this.#ofProxy = ofProxy;
+    if (proxy) new Server(ofProxy);
+    this.#servers = Array.from({ length: size }, () => new Server(ofNodes));
   }
 
   async start() {
+    const [other] = this.#running();
     try {
       await Promise.all(this.#servers.map((server) => server.start()));
       if (this.#route) await this.#startProxy();
+      const running = this.#running();
+      for (const server of running) this.#clock.join(server.clock, (other ?? running[0]).clock);
       this.#announce();
     } catch (error) {
       await this.close();
@@ -502,7 +535,7 @@ class Cluster {
 
   async #startProxy() {
     // The nodes keep their addresses.
-    const route = typeof this.#route === 'string' ? this.#route : undefined;
+    const route = typeof this.#route === 'string' ? readRoute(this.#route) : undefined;
     this.#proxy ??= new Server({ ...this.#ofProxy, proxy: native.Server.clusterProxy(route, this.addresses) });
     await this.#proxy.start();
     for (const server of this.#servers) settleAfter(server, this.#proxy);
@@ -522,8 +555,10 @@ class Cluster {
 
   async kill(number) {
     await this.#node(number).close();
-    if (this.#proxy?.running) await this.#proxy.settle();
     this.#announce();
+    if (this.#proxy?.running && !(await this.#proxy.settle(PATIENCE))) {
+      throw new Error(`the proxy did not notice the end of server ${number} in ${PATIENCE} seconds`);
+    }
   }
 
   async revive(number) {
@@ -531,12 +566,10 @@ class Cluster {
     if (server.running) return;
     const [other] = this.#running();
     await server.start();
-    if (this.#proxy?.running) {
-      settleAfter(server, this.#proxy);
-      this.#proxy.retryBackends();
-    }
+    if (this.#proxy?.running) settleAfter(server, this.#proxy);
     this.#clock.join(server.clock, other?.clock);
     this.#announce();
+    if (this.#proxy?.running) this.#proxy.retryBackends();
   }
 
   #node(number) {
@@ -545,7 +578,11 @@ class Cluster {
   }
 
   async close() {
-    await Promise.all([this.#proxy, ...this.#servers].map((server) => server?.close()));
+    try {
+      await this.#proxy?.close();
+    } finally {
+      await Promise.all(this.#servers.map((server) => server.close()));
+    }
   }
 
   [Symbol.asyncDispose]() {

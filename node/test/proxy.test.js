@@ -9,6 +9,7 @@ const { join } = require('node:path');
 const { test } = require('node:test');
 const { connect } = require('node:tls');
 const { Cluster, Server } = require('..');
+const { Fixture } = require('../testing/fixture.js');
 const { ask, place } = require('./support.js');
 
 const FAILURE = 'SERVER_ERROR backend failure\r\n';
@@ -109,6 +110,76 @@ test('handles, faults and the clock of a cluster', async (t) => {
   assert.deepEqual(await keysWith(nodes.proxy, 'END\r\n'), KEYS);
   nodes.clock.resume();
   nodes.clock.reset();
+});
+
+test('the clock of a cluster stays frozen when it starts again', async (t) => {
+  const nodes = await cluster(t, 2, { proxy: true });
+  const { clock } = nodes;
+  clock.freeze();
+  await nodes.kill(1);
+  clock.advance(60);
+  const before = clock.time();
+  await nodes.start();
+  const all = [...nodes.servers, nodes.proxy];
+  assert.deepEqual(new Set(all.map((server) => server.clock.time())), new Set([before]));
+  await nodes.close();
+  await nodes.start();
+  clock.advance(-clock.time() + before);
+  for (const server of all) {
+    assert.equal(server.clock.time(), before);
+    server.cache.set('key', 'value', 1);
+  }
+  clock.advance(1);
+  assert.ok(all.every((server) => !server.cache.has('key')));
+  clock.resume();
+});
+
+test('faults of the proxy reach no server', async (t) => {
+  const nodes = await cluster(t, 2, { proxy: true, recordCommands: true });
+  const fault = nodes.proxy.faults.error('out of order');
+  assert.equal(await ask(place(nodes.proxy), 'get key'), 'SERVER_ERROR out of order\r\n');
+  fault.remove();
+  assert.deepEqual(
+    nodes.servers.flatMap((server) => server.lastCommands),
+    [],
+  );
+  assert.equal(await ask(place(nodes.proxy), 'get key'), 'END\r\n');
+});
+
+test('large values pass the proxy', async (t) => {
+  for (const options of [{ itemSizeMax: 4 << 20 }, { settings: { item_size_max: 4 << 20 } }]) {
+    const nodes = await cluster(t, 2, { proxy: true, ...options });
+    const value = 'x'.repeat(2 << 20);
+    assert.equal(await ask(place(nodes.proxy), `set key 0 0 ${value.length}\r\n${value}`), 'STORED\r\n');
+  }
+});
+
+test('rights are those of the proxy', async (t) => {
+  const settings = { rights: 'ada ro', sample_rate: 1 };
+  const nodes = await cluster(t, 2, { proxy: true, users: { ada: 'secret' }, auth: 'text', settings });
+  const login = 'set auth 0 0 10\r\nada secret\r\n';
+  assert.equal(await ask(place(nodes.proxy), `${login}delete key`), 'STORED\r\nCLIENT_ERROR not permitted\r\n');
+  const all = [...nodes.servers, nodes.proxy];
+  assert.ok(all.every((server) => Number(server.stats('settings').memcache_rs_sample_rate) === 1));
+});
+
+test('a route comes from a file', async (t) => {
+  const file = join(mkdtempSync(join(tmpdir(), 'proxy-')), 'proxy.toml');
+  writeFileSync(file, "route = { error = 'from the file' }");
+  const nodes = await cluster(t, 1, { proxy: file });
+  assert.equal(await ask(place(nodes.proxy), 'get key'), 'SERVER_ERROR from the file\r\n');
+  await assert.rejects(Cluster.start(1, { proxy: `${file}.toml` }), { name: 'ConfigError', message: /cannot read/ });
+  assert.throws(() => new Cluster(1, { proxy: '' }), { name: 'ConfigError', message: /empty/ });
+});
+
+test('helpers for test runners show the commands of a proxy', async (t) => {
+  const fixture = new Fixture();
+  t.after(() => fixture.close());
+  const nodes = await fixture.cluster(1, { proxy: true });
+  await ask(place(nodes.proxy), 'get key');
+  const shown = [];
+  fixture.show((text) => shown.push(text));
+  assert.match(shown[0], new RegExp(`^memcached at ${nodes.proxy.url}: last commands\\s+get key`));
 });
 
 test('options of clients are those of the proxy', async (t) => {

@@ -9,6 +9,8 @@ const SHOWN = 20;
 class Fixture {
   #options;
   #clusters = [];
+  /** The servers of the clusters, the proxy of each first. */
+  #shown = [];
 
   constructor(options) {
     this.#options = { recordCommands: true, ...options };
@@ -35,14 +37,17 @@ class Fixture {
 
   /** Starts a cluster that ends with the test. */
   async cluster(size, options) {
-    const cluster = await Cluster.start(size, { ...this.#options, ...options });
+    const wanted = { ...this.#options, ...options };
+    const cluster = await Cluster.start(size, wanted);
     this.#clusters.push(cluster);
+    this.#shown.push(...(wanted.proxy ? [cluster.proxy] : []), ...cluster.servers);
     return cluster;
   }
 
   /** Cleans up after a test: stops its clusters, and removes faults that could delay that. */
   async endTest() {
     if (this.server.running) this.server.faults.clear();
+    this.#shown = [];
     await Promise.all(this.#clusters.splice(0).map((cluster) => cluster.close()));
   }
 
@@ -53,7 +58,7 @@ class Fixture {
 
   /** Prints the last commands that the servers received, if there are any. */
   show(print) {
-    for (const server of [this.server, ...this.#clusters.flatMap((cluster) => cluster.servers)]) {
+    for (const server of [this.server, ...this.#shown]) {
       const commands = server.running ? server.lastCommands : [];
       if (commands.length === 0) continue;
       const more = commands.length > SHOWN ? ['...'] : [];
