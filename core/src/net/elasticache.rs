@@ -28,8 +28,11 @@ const REPLY_MAX: usize = 256 * 1024;
 pub(super) fn ask(addresses: &[SocketAddr]) -> Result<(u64, Vec<ClusterNode>), String> {
     let mut last = "the endpoint has no address".to_owned();
     let until = Instant::now() + PATIENCE;
-    for address in addresses {
-        match ask_one(*address, until) {
+    for (index, address) in addresses.iter().enumerate() {
+        // An address that does not answer must leave time for the next ones.
+        let left = until.saturating_duration_since(Instant::now());
+        let share = left / u32::try_from(addresses.len() - index).unwrap_or(u32::MAX);
+        match ask_one(*address, Instant::now() + share) {
             Ok(reply) => return parse(&reply),
             Err(e) => last = format!("{address}: {e}"),
         }
@@ -83,7 +86,24 @@ fn parse(reply: &str) -> Result<(u64, Vec<ClusterNode>), String> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
+
+    #[test]
+    fn an_address_that_does_not_answer_leaves_time_for_the_next() {
+        let [mute, good] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = [&mute, &good].map(|listener| listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let (mut socket, _) = good.accept().unwrap();
+            socket.read_exact(&mut [0; 26]).unwrap();
+            socket.write_all(b"CONFIG cluster 0 8\r\n12\na||1\n\r\nEND\r\n").unwrap();
+        });
+        let answer = ask(&addresses);
+        assert!(matches!(&answer, Ok((12, nodes)) if nodes.len() == 1), "{answer:?}");
+        server.join().unwrap();
+    }
 
     #[test]
     fn replies_are_read_or_refused() {
