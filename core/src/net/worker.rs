@@ -725,8 +725,9 @@ impl Drop for Worker {
         let unopened = std::mem::take(&mut mail.accepted);
         let handshaken = std::mem::take(&mut mail.handshaken);
         let settling = std::mem::take(&mut mail.settling);
+        let retrying = std::mem::take(&mut mail.retrying);
         drop(mail);
-        drop((settling, handshaken));
+        drop((settling, retrying, handshaken));
         for accepted in unopened {
             drop(accepted);
             self.limit.leave();
