@@ -8,7 +8,8 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use futures_util::future::{join, join_all};
+use futures_util::future::join;
+use futures_util::stream::{self, StreamExt as _};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
@@ -16,13 +17,16 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{RData, RecordType};
 use memcache_core::{NameAnswer, NameQuestion, NameRecords, Resolver, ServiceRecord};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 /// Time for an answer of a DNS server.
 const ANSWER: Duration = Duration::from_millis(1200);
 
 /// Time for all answers.
 const PATIENCE: Duration = Duration::from_millis(2500);
+
+/// Questions under way at a time. Each has a few sockets.
+const AT_ONCE: usize = 128;
 
 /// Attempts at most.
 const ATTEMPTS: usize = 2;
@@ -48,11 +52,15 @@ fn look_up_all(
     let runtime = runtime.map_err(|e: io::Error| e.to_string())?;
     runtime.block_on(async {
         let resolver = resolver(servers).map_err(|e| e.to_string())?;
-        let answer = async |question| match timeout(PATIENCE, look_up(&resolver, question)).await {
-            Ok(answer) => answer,
-            Err(_) => Err("DNS does not answer in time".into()),
+        let until = Instant::now() + PATIENCE;
+        let answer = async |(index, question)| match timeout_at(until, look_up(&resolver, question)).await {
+            Ok(answer) => (index, answer),
+            Err(_) => (index, Err("DNS does not answer in time".into())),
         };
-        Ok(join_all(questions.iter().map(answer)).await)
+        let questions = stream::iter(questions.iter().enumerate());
+        let mut answers: Vec<_> = questions.map(answer).buffer_unordered(AT_ONCE).collect().await;
+        answers.sort_unstable_by_key(|(index, _)| *index);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     })
 }
 
