@@ -242,7 +242,7 @@ pub struct Names {
     version: AtomicU64,
     /// Starts the thread when the first name comes.
     start: OnceLock<Box<OnChange>>,
-    on_change: Mutex<Vec<Arc<OnChange>>>,
+    on_change: OnceLock<Box<OnChange>>,
 }
 
 opaque_debug!(Names);
@@ -278,9 +278,10 @@ impl Names {
         }
     }
 
-    /// Adds a function that runs after an answer has changed, on the thread that looks up.
+    /// Sets what runs after an answer has changed, on the thread that looks up. It is called once.
     pub fn on_change(&self, run: impl Fn() + Send + Sync + 'static) {
-        self.on_change.lock().push(Arc::new(run));
+        // A second one would be a mistake of the caller, and is not used.
+        let _ = self.on_change.set(Box::new(run));
     }
 
     /// Replaces the rules, and returns the earlier ones. Names wait as those say until their next
@@ -370,8 +371,7 @@ impl Names {
         }
         if is_new {
             self.version.fetch_add(1, Relaxed);
-            let on_change = self.on_change.lock().clone();
-            on_change.iter().for_each(|run| run());
+            self.on_change.get().into_iter().for_each(|run| run());
         }
         // Callers wait with the lock of the table, so that they see either the result or this.
         drop(self.table.lock());
