@@ -298,6 +298,19 @@ fn a_reload_keeps_what_probes_have_found() {
     assert_eq!([conditions[0].is_down(), conditions[1].is_down()], [false, true]);
 }
 
+/// Pools may change more often than a probe of a backend that hangs takes.
+#[test]
+fn reloads_do_not_keep_a_backend_up() {
+    let (_listener, at) = mute();
+    let proxy = proxy(format!(
+        "route = 'a'\n[pools.a]\nbackends = ['{at}']\nhealth = {{ {HEALTH}, timeout_ms = 200 }}\n"
+    ));
+    eventually("the backend is down", || {
+        assert_eq!(proxy.reload_proxy(), Ok(()));
+        routes(&proxy).pools[0].health.as_ref().unwrap().conditions[0].is_down()
+    });
+}
+
 /// Reads and stores go to the gutter while the main pool fails. A delete goes to both, and fails if
 /// the main pool does, which may come back with the item.
 #[test]

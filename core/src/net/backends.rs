@@ -94,11 +94,8 @@ impl Backends {
         let sampler = *around.context.cache.sampler();
         let mut links = Links::new(Arc::clone(&around.stats.proxy), sampler);
         let mut host = host(&mut links, around);
-        let mut probes = (seat.worker == 0).then(Probes::default);
+        let probes = (seat.worker == 0).then(|| Probes::new(host.now));
         let engine = program.engine(seat, &mut host)?;
-        if let Some(probes) = &mut probes {
-            probes.follow(engine.routes(), host.now);
-        }
         Ok(Self {
             engine,
             links,
@@ -262,7 +259,10 @@ impl Backends {
             remote.close(round.registry);
         }
         let connection = &mut link.connection;
-        if let Some(reason) = connection.expired(now) {
+        // This worker may be late: input that has come counts before the time does.
+        if !remote.has_socket()
+            && let Some(reason) = connection.expired(now)
+        {
             return Err(reason);
         }
         if connection.wants_socket() {
@@ -273,7 +273,7 @@ impl Backends {
             remote.open(&link.place, names, round.registry, Token(FIRST + index))?;
         }
         if !remote.is_open(connection, now)? {
-            return Ok(());
+            return connection.expired(now).map_or(Ok(()), Err);
         }
         loop {
             // The rest is read in the next round.
@@ -290,7 +290,11 @@ impl Backends {
             input.extend_from_slice(self.scratch.get(..n).unwrap_or_default());
             engine::receive(&mut self.engine, index, input, &mut round.host(&mut self.links))?;
         }
-        self.links.get_mut(index).map_or(Ok(()), |link| remote.write(&mut link.connection))
+        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        if let Some(reason) = link.connection.expired(now) {
+            return Err(reason);
+        }
+        remote.write(&mut link.connection)
     }
 
     fn fail(&mut self, index: usize, reason: Reason, round: &Round<'_>) {

@@ -4,6 +4,7 @@
 //! own: on the shared one it would wait behind large values, and a backend that accepts no more
 //! connections would pass it.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use mio::{Registry, Token};
 
 use super::remote::Remote;
 use crate::base::watch::kind;
-use crate::proxy::backend::Named;
+use crate::proxy::backend::{Address, Named};
 use crate::proxy::bounds::Bounds;
 use crate::proxy::connection::Connection;
 use crate::proxy::failure::Reason;
@@ -46,6 +47,7 @@ struct Probed {
     pool: usize,
     backend: usize,
     place: Place,
+    rules: Health,
     remote: Remote,
     /// The connection of the probe under way, and the time at which it has failed.
     running: Option<(Connection<()>, Instant)>,
@@ -55,23 +57,49 @@ struct Probed {
 }
 
 impl Probes {
-    /// Probes the backends of these routes from now on.
-    pub(super) fn follow(&mut self, routes: Option<&Arc<Routes>>, now: Instant) {
-        let mut backends = Vec::new();
-        for (number, pool) in routes.iter().flat_map(|routes| routes.pools.iter().enumerate()) {
-            let probed = pool.backends.iter().enumerate().filter(|_| pool.health.is_some());
-            backends.extend(probed.map(|(index, backend)| Probed {
-                pool: number,
-                backend: index,
-                place: pool.place(backend),
-                remote: Remote::default(),
-                running: None,
-                next: now,
-                streak: Streak::default(),
-            }));
+    /// Returns no probes. They begin with the first call of [`Self::serve`], which is due `now`.
+    pub(super) fn new(now: Instant) -> Self {
+        Self { wake: Some(now), ..Self::default() }
+    }
+
+    /// Probes the backends of these routes from now on. A backend that stays in its pool keeps its
+    /// results, its probe under way and the time of its next one: routes may change more often than
+    /// a backend is probed.
+    fn follow(&mut self, routes: &Arc<Routes>, registry: &Registry, now: Instant) {
+        let mut earlier: HashMap<(String, Address), Probed> = HashMap::new();
+        for probed in std::mem::take(&mut self.backends) {
+            let pool = self.routes.as_ref().and_then(|routes| routes.pools.get(probed.pool));
+            let address = probed.place.address.clone();
+            earlier.extend(pool.map(|pool| ((pool.name.clone(), address), probed)));
         }
-        let wake = (!backends.is_empty()).then_some(now);
-        *self = Self { routes: routes.cloned(), backends, wake, events: Vec::new() };
+        for (number, pool) in routes.pools.iter().enumerate() {
+            let Some(health) = &pool.health else { continue };
+            for (index, backend) in pool.backends.iter().enumerate() {
+                let token = Token(FIRST + self.backends.len());
+                let place = pool.place(backend);
+                let kept = earlier.remove(&(pool.name.clone(), place.address.clone()));
+                let kept = kept.filter(|kept| kept.place == place && kept.rules == health.rules);
+                self.backends.push(match kept {
+                    Some(mut kept) => {
+                        kept.remote.set_token(registry, token);
+                        Probed { pool: number, backend: index, place, ..kept }
+                    }
+                    None => Probed {
+                        pool: number,
+                        backend: index,
+                        place,
+                        rules: health.rules.clone(),
+                        remote: Remote::default(),
+                        running: None,
+                        next: now.checked_add(health.rules.delay(index, pool.backends.len())).unwrap_or(now),
+                        streak: Streak::default(),
+                    },
+                });
+            }
+        }
+        self.routes = Some(Arc::clone(routes));
+        self.events.clear();
+        self.wake = Some(now);
     }
 
     /// Goes on where a name was waited for.
@@ -102,10 +130,14 @@ impl Probes {
         scratch: &mut [u8],
         now: Instant,
     ) {
-        if routes.map(Arc::as_ptr) != self.routes.as_ref().map(Arc::as_ptr) {
-            self.follow(routes, now);
+        let Some(routes) = routes else {
+            // An engine with routes always has some.
+            self.wake = None;
+            return;
+        };
+        if !self.routes.as_ref().is_some_and(|own| Arc::ptr_eq(own, routes)) {
+            self.follow(routes, registry, now);
         }
-        let Some(routes) = routes else { return };
         let mut due = std::mem::take(&mut self.events);
         if self.wake.is_some_and(|wake| wake <= now) {
             self.wake = None;
@@ -115,9 +147,8 @@ impl Probes {
             let Some(probed) = self.backends.get_mut(index) else { continue };
             let Some(pool) = routes.pools.get(probed.pool) else { continue };
             let Some(health) = &pool.health else { continue };
-            let rules = &health.rules;
             let around = (&*context.names, registry, Token(FIRST + index));
-            if let Some(result) = probed.advance(rules, around, scratch, now) {
+            if let Some(result) = probed.advance(around, scratch, now) {
                 probed.running = None;
                 let words = if result.is_ok() {
                     probed.remote.close(registry);
@@ -140,11 +171,11 @@ impl Probed {
     /// Starts a probe if it is time, and goes on with it. Returns its result once.
     fn advance(
         &mut self,
-        rules: &Health,
         (names, registry, token): (&Names, &Registry, Token),
         scratch: &mut [u8],
         now: Instant,
     ) -> Option<Result<(), Reason>> {
+        let rules = &self.rules;
         if self.running.is_none() {
             if now < self.next {
                 return None;

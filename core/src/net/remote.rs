@@ -71,6 +71,19 @@ impl Remote {
         self.name.iter().for_each(|name| names.hurry(name));
     }
 
+    /// Gives its socket another token. Its events come again.
+    pub(super) fn set_token(&mut self, registry: &Registry, token: Token) {
+        if let Some(socket) = &mut self.socket {
+            // Without its events, the owner finds that the backend does not answer.
+            let _ = registry.reregister(socket.source(), token, Interest::READABLE | Interest::WRITABLE);
+        }
+    }
+
+    /// Returns whether it has a socket, connected or not.
+    pub(super) fn has_socket(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// Returns whether it has the name of a host.
     pub(super) fn has_name(&self) -> bool {
         self.name.is_some()

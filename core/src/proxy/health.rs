@@ -25,6 +25,15 @@ pub struct Health {
     pub eject: Eject,
 }
 
+impl Health {
+    /// Returns the time before the first probe of a backend. Probes are spread, because each may be
+    /// a handshake of TLS.
+    pub fn delay(&self, index: usize, backends: usize) -> Duration {
+        let part = |count| u32::try_from(count).unwrap_or(u32::MAX);
+        self.every.saturating_mul(part(index)) / part(backends).max(1)
+    }
+}
+
 /// The request of a probe.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
@@ -116,6 +125,20 @@ impl Streak {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn first_probes_are_spread() {
+        let rules = Health {
+            every: Duration::from_secs(2),
+            probe: Probe::Version,
+            timeout: Duration::from_secs(1),
+            fall: 3,
+            rise: 2,
+            eject: Eject::No,
+        };
+        let delays = [0, 1, 3].map(|index| rules.delay(index, 4).as_millis());
+        assert_eq!(delays, [0, 500, 1500]);
+    }
 
     #[test]
     fn results_in_a_row_change_the_condition() {
