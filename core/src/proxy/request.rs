@@ -94,12 +94,10 @@ impl ClientRequest {
     ///
     /// # Errors
     /// The reason to refuse the line, or [`Fault::Malformed`] if it does not want a value of that
-    /// length: the backend would read the value as requests, or requests as the value.
+    /// length: the backend would read the value as requests, or requests as the value. A line end
+    /// within the line is refused, too: the backend would read and answer several requests.
     pub fn parse(line: &[u8], value: &[u8]) -> Result<Self, Fault> {
-        let parsed = Line::parse(line)?;
-        if parsed.value != value.len() {
-            return Err(Fault::Malformed);
-        }
+        let parsed = Self::line_of_program(line, value.len())?;
         let mut bytes = Vec::with_capacity(line.len() + 2 + value.len());
         bytes.extend_from_slice(line);
         let quiet = ask_for_reply(parsed.command, line, &Tokens::new(line), &mut bytes);
@@ -117,15 +115,20 @@ impl ClientRequest {
         })
     }
 
+    fn line_of_program(line: &[u8], value: usize) -> Result<Line, Fault> {
+        let parsed = Line::parse(line)?;
+        if parsed.value != value || memchr::memchr(b'\n', line).is_some() {
+            return Err(Fault::Malformed);
+        }
+        Ok(parsed)
+    }
+
     /// Replaces the line by another one without its end, for the same value.
     ///
     /// # Errors
     /// As of [`Self::parse`]. The request is unchanged then.
     pub fn set_line(&mut self, line: &[u8]) -> Result<(), Fault> {
-        let parsed = Line::parse(line)?;
-        if parsed.value != self.value {
-            return Err(Fault::Malformed);
-        }
+        let parsed = Self::line_of_program(line, self.value)?;
         let rest = self.bytes.split_off(self.line);
         self.bytes.clear();
         self.bytes.extend_from_slice(line);
@@ -538,6 +541,17 @@ mod tests {
         assert_eq!(request.set_line(b"set k 0 0 2"), Err(Fault::Malformed));
         assert_eq!(request.set_line(b"nonsense"), Err(Fault::Unknown));
         assert_eq!(text(&request), "set k 0 0 1\r\nx\r\n");
+    }
+
+    /// The backend would answer twice, and each later reply would go to the wrong request.
+    #[test]
+    fn a_line_is_one_line() {
+        for line in ["mg a\r\nmg b", "mg a\nmg b", "mg a O1\n", "get a\r\n b"] {
+            assert_eq!(ClientRequest::parse(line.as_bytes(), b"").err(), Some(Fault::Malformed), "{line:?}");
+        }
+        let mut request = parse("mg k Oa", "");
+        assert_eq!(request.set_line(b"mg k Oa\r\nmg b"), Err(Fault::Malformed));
+        assert_eq!(text(&request), "mg k Oa\r\n");
     }
 
     #[test]
