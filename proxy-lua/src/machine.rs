@@ -302,7 +302,10 @@ impl Machine {
         let mut resume = false;
         if let Some((callback, result, request)) = call {
             self.budget.set(0);
-            match callback.call::<(Value, Value)>((result, request)) {
+            self.shared.borrow_mut().current = Some(context);
+            let called = callback.call::<(Value, Value)>((result, request));
+            self.shared.borrow_mut().current = None;
+            match called {
                 Ok((Value::Integer(mode), ends)) => {
                     match mode {
                         wait::GOOD => rank = Rank::Good,
@@ -434,12 +437,14 @@ impl Machine {
     fn resume(&mut self, context: usize, arguments: MultiValue, host: &mut Host<'_>, answers: &mut Answers) {
         let thread = {
             let mut worker = self.shared.borrow_mut();
-            (worker.current, worker.after) = (context, After::Nothing);
+            (worker.current, worker.after) = (Some(context), After::Nothing);
             worker.contexts.get(context).and_then(|context| context.thread.clone())
         };
         let Some(thread) = thread else { return };
         self.budget.set(0);
-        match thread.resume::<Value>(arguments) {
+        let resumed = thread.resume::<Value>(arguments);
+        self.shared.borrow_mut().current = None;
+        match resumed {
             Err(fault) => {
                 let text = message(&fault);
                 host.server.log(1, &|| format!("proxy_lua_error: {text}"));
@@ -565,6 +570,7 @@ impl Machine {
             let mut worker = self.shared.borrow_mut();
             let Some(one) = worker.contexts.get_mut(context) else { return };
             one.timer = None;
+            one.waits.stop();
             (one.parent, one.caller.take(), one.waits.remove())
         };
         if let Some((parent, handle)) = parent {

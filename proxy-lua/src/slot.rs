@@ -49,7 +49,10 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
     });
     let made = fill(lua, shared, number, &targets).and_then(|()| {
         let object = ContextObject::new(number, shared);
-        let Value::Function(function) = function.call::<Value>((object, argument))? else {
+        let outer = shared.borrow_mut().current.replace(number);
+        let made = function.call::<Value>((object, argument));
+        shared.borrow_mut().current = outer;
+        let Value::Function(function) = made? else {
             return Err(error("function generator didn't return a function"));
         };
         Ok((lua.create_thread(function.clone())?, function))

@@ -225,6 +225,11 @@ impl Waits {
         })
     }
 
+    /// Forgets a wait whose function has ended. An error may come between the wait and its yield.
+    pub fn stop(&mut self) {
+        self.wait = None;
+    }
+
     /// Ends a wait for results of which none can come. memcached's proxy waits on.
     pub fn give_up(&mut self) -> Option<End> {
         let waits = matches!(self.wait, Some(Wait::Results { .. })) && !self.can_end();

@@ -220,8 +220,8 @@ pub struct Worker {
     pub routers: Slots<RouterSlot>,
     /// Request contexts.
     pub contexts: Slots<Context>,
-    /// The context whose function runs.
-    pub current: usize,
+    /// The context whose function, callback or generator runs. Its object works only now.
+    pub current: Option<usize>,
     /// The step after it has yielded.
     pub after: After,
     /// Further steps, in their order.

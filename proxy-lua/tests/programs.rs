@@ -4,10 +4,11 @@
 
 mod bench;
 
+use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-use bench::{Bench, Program, address};
+use bench::{Bench, Manual, Program, address};
 use memcache_core::{Hooks, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl};
 use rcgen::{CertificateParams, KeyPair};
 
@@ -452,4 +453,82 @@ fn backends_with_tls() {
         let fault = Bench::with(0, &early, ServerConfig::default()).err().unwrap();
         assert!(fault.contains("TLS requested but not initialized: call mcp.init_tls()"), "{fault}");
     }
+}
+
+/// The function of a request ends in the middle of a wait, while other requests are under way.
+#[test]
+fn a_late_reply_does_not_reach_the_next_client() {
+    let (first, second) = (Manual::new(), Manual::new());
+    let program = "
+        function mcp_config_pools()
+            local function one(name, port) return mcp.pool({ mcp.backend(name, '127.0.0.1', port) }) end
+            return { pool(1), one('first', FIRST), one('second', SECOND) }
+        end
+        function mcp_config_routes(pools)
+            local seen = 0
+            local fgen = mcp.funcgen_new()
+            local a, first, second =
+                fgen:new_handle(pools[1]), fgen:new_handle(pools[2]), fgen:new_handle(pools[3])
+            fgen:ready({ f = function(rctx)
+                rctx:handle_set_cb(first, function() seen = seen + 1 end)
+                return function(r)
+                    if r:key() == 'two' then return rctx:enqueue_and_wait(r, second) end
+                    rctx:enqueue(r, { a, first, second })
+                    rctx:wait_cond(1, mcp.WAIT_ANY)
+                    local text = ('x'):gsub('.', function() rctx:wait_cond(1, mcp.WAIT_ANY) end)
+                end
+            end })
+            mcp.attach(mcp.CMD_MG, fgen)
+            mcp.attach(mcp.CMD_TOUCH, function() return 'HD ' .. seen .. '\\r\\n' end)
+        end";
+    let ports = [("FIRST", first.port), ("SECOND", second.port)];
+    let program = ports.iter().fold(program.to_owned(), |p, (name, port)| p.replace(name, &port.to_string()));
+    let bench = Bench::new(1, &program);
+    let mut client = bench.client();
+    client.asks("mg one Oone\r\n", "SERVER_ERROR lua failure\r\n");
+    let (mut to_first, mut to_second) = (first.ask().1, second.ask().1);
+    to_first.write_all(b"HD Oone\r\n").unwrap();
+    let mut seen = String::new();
+    while seen != "HD 1\r\n" {
+        client.send("touch k 0\r\n");
+        seen = client.line();
+    }
+    client.send("mg two Otwo\r\n");
+    assert_eq!(second.ask().0, "mg two Otwo");
+    to_second.write_all(b"HD Oone\r\nHD Otwo\r\n").unwrap();
+    assert_eq!(client.line(), "HD Otwo\r\n");
+}
+
+#[test]
+fn a_function_waits_in_its_own_coroutine_and_context() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(p)
+            local saved
+            local function text(...) return select(2, pcall(...)) .. '\\r\\n' end
+            attach_all(p, function(rctx, r, h)
+                if r:key() == 'save' then saved = rctx return 'HD\\r\\n' end
+                if r:key() == 'wraps' then
+                    return text(coroutine.wrap(function() rctx:sleep(0) end))
+                        .. text(coroutine.wrap(function() mcp.internal(r) end))
+                end
+                local called
+                rctx:handle_set_cb(h, function() called = text(rctx.wait_handle, rctx, h) end)
+                rctx:enqueue_and_wait(r, h)
+                return called
+            end)
+            local other = mcp.funcgen_new()
+            other:ready({ f = function() return function(r)
+                return text(saved.cfd, saved) .. text(saved.sleep, saved, 0)
+            end end })
+            mcp.attach(mcp.CMD_TOUCH, other)
+        end",
+    );
+    let mut client = bench.client();
+    let refused = "a function waits only in its own coroutine\r\n";
+    client.asks("mg wraps\r\n", &refused.repeat(2));
+    client.asks("mg calls\r\nmg save\r\n", &format!("{refused}HD\r\n"));
+    client.asks("touch k 0\r\n", &"a request context works only in its own functions\r\n".repeat(2));
 }

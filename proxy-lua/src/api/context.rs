@@ -33,8 +33,10 @@ impl ContextObject {
 
     fn with<T>(&self, run: impl FnOnce(&mut Context) -> Result<T>) -> Result<T> {
         let mut worker = self.shared.borrow_mut();
-        let context = worker.contexts.get_mut(self.number);
-        run(context.ok_or_else(|| error("the request context has ended"))?)
+        // A program may keep the object until the context serves another client.
+        let is_current = worker.current == Some(self.number);
+        let context = worker.contexts.get_mut(self.number).filter(|_| is_current);
+        run(context.ok_or_else(|| error("a request context works only in its own functions"))?)
     }
 
     /// Records what the engine does after the yield.
@@ -164,8 +166,8 @@ impl ContextObject {
 
     /// Adds an object that the context owns.
     fn own(&self, object: AnyUserData) -> Result<AnyUserData> {
+        let generator = self.with(|context| Ok(context.generator))?;
         let mut worker = self.shared.borrow_mut();
-        let generator = worker.contexts.get(self.number).map_or(0, |context| context.generator);
         let most = worker.generators.get(generator).map_or(0, |generator| generator.objects);
         let context = worker.contexts.get_mut(self.number);
         match context.filter(|context| context.objects.len() < most) {
@@ -220,23 +222,42 @@ struct Yielding(Prepare);
 
 impl IntoLua for Yielding {
     fn into_lua(self, lua: &Lua) -> Result<Value> {
-        let prepare = lua.create_function(
-            move |lua, (context, arguments): (UserDataRef<ContextObject>, Variadic<Value>)| {
-                (self.0)(lua, &context, &arguments)
-            },
-        )?;
+        let prepare =
+            lua.create_function(
+                move |lua,
+                      (can_yield, context, arguments): (
+                    bool,
+                    UserDataRef<ContextObject>,
+                    Variadic<Value>,
+                )| {
+                    context.with(|context| refuse_elsewhere(lua, can_yield, context))?;
+                    (self.0)(lua, &context, &arguments)
+                },
+            )?;
         yielding(lua, &prepare).map(Value::Function)
     }
 }
 
-/// Returns a function that calls another one and then yields.
+/// Returns a function that calls another one and then yields. The first argument of the other one
+/// is whether a yield can succeed.
 ///
 /// # Errors
 /// If there is no memory.
 pub fn yielding(lua: &Lua, prepare: &Function) -> Result<Function> {
     let coroutine: Table = lua.globals().get("coroutine")?;
-    let wrapper = lua.load("local prepare, yield = ... return function(...) prepare(...) return yield() end");
-    wrapper.set_name("=mcp").call((prepare, coroutine.get::<Function>("yield")?))
+    let wrapper = lua.load(
+        "local prepare, yield, can_yield = ...
+        return function(...) prepare(can_yield(), ...) return yield() end",
+    );
+    let (stop, can_stop): (Function, Function) = (coroutine.get("yield")?, coroutine.get("isyieldable")?);
+    wrapper.set_name("=mcp").call((prepare, stop, can_stop))
+}
+
+/// Refuses a wait that the engine would not see: in a callback, in a function that C calls, or in
+/// another coroutine.
+fn refuse_elsewhere(lua: &Lua, can_yield: bool, context: &Context) -> Result<()> {
+    let is_own = can_yield && context.thread.as_ref() == Some(&lua.current_thread());
+    is_own.then_some(()).ok_or_else(|| error("a function waits only in its own coroutine"))
 }
 
 /// `wait_cond(count, mode, timeout)`.
@@ -327,15 +348,18 @@ fn sleep(lua: &Lua, this: &ContextObject, arguments: &[Value]) -> Result<()> {
 /// If there is no memory.
 pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     let state = Rc::clone(shared);
-    let prepare =
-        lua.create_function(move |_, request: AnyUserData| internal(&mut state.borrow_mut(), request))?;
+    let prepare = lua.create_function(move |lua, (can_yield, request): (bool, AnyUserData)| {
+        internal(lua, can_yield, &mut state.borrow_mut(), request)
+    })?;
     mcp.set("internal", yielding(lua, &prepare)?)
 }
 
-fn internal(worker: &mut Worker, request: AnyUserData) -> Result<()> {
-    if worker.contexts.get(worker.current).is_none_or(|context| context.parent.is_some()) {
+fn internal(lua: &Lua, can_yield: bool, worker: &mut Worker, request: AnyUserData) -> Result<()> {
+    let context = worker.current.and_then(|context| worker.contexts.get(context));
+    let Some(context) = context.filter(|context| context.parent.is_none()) else {
         return Err(error("cannot run mcp.internal from a sub request"));
-    }
+    };
+    refuse_elsewhere(lua, can_yield, context)?;
     check_key(&request)?;
     worker.after = After::Internal(request);
     Ok(())

@@ -1,11 +1,13 @@
 //! Servers, a proxy with a program, and clients.
 
 use std::fs;
-use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
 use std::time::Duration;
 
 use memcache_core::internal::proxy::program::Program as _;
@@ -109,6 +111,41 @@ impl Bench {
         let socket = TcpStream::connect(address(&self.server)).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         Client(socket)
+    }
+}
+
+/// A backend that answers when the test does.
+pub struct Manual {
+    pub port: u16,
+    asks: Receiver<(String, TcpStream)>,
+}
+
+impl Manual {
+    /// Starts it. It answers `version` by itself.
+    pub fn new() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (sender, asks) = channel();
+        thread::spawn(move || {
+            for mut socket in listener.incoming().map_while(Result::ok) {
+                let sender = sender.clone();
+                thread::spawn(move || {
+                    for line in BufReader::new(socket.try_clone().unwrap()).lines().map_while(Result::ok) {
+                        if line == "version" {
+                            let _ = socket.write_all(b"VERSION 1.6.45\r\n");
+                        } else {
+                            let _ = sender.send((line, socket.try_clone().unwrap()));
+                        }
+                    }
+                });
+            }
+        });
+        Self { port, asks }
+    }
+
+    /// Waits for a request. Returns its line, and where its reply goes.
+    pub fn ask(&self) -> (String, TcpStream) {
+        self.asks.recv_timeout(PATIENCE).unwrap()
     }
 }
 
