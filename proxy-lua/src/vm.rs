@@ -8,7 +8,7 @@ use std::time::Instant;
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::proxy::links::Links;
 use memcache_core::internal::proxy::program::ServerView;
-use mlua::{Error, Function, HookTriggers, Lua, Result, Value, VmState};
+use mlua::{Error, Function, HookTriggers, Lua, Result, Table, Value, VmState};
 
 use crate::api::config::{self, Settings};
 use crate::api::cron::Crons;
@@ -133,9 +133,11 @@ fn make(
 }
 
 /// Makes a virtual machine with what both kinds have.
-fn base(argument: Option<&str>) -> Result<(Lua, mlua::Table)> {
+fn base(argument: Option<&str>) -> Result<(Lua, Table)> {
     let lua = Lua::new();
     errors::install(&lua)?;
+    // A program does not end the process.
+    lua.globals().get::<Table>("os")?.set("exit", Value::Nil)?;
     let mcp = lua.create_table()?;
     constants::set(&mcp)?;
     constants::set_start_arg(&lua, &mcp, argument)?;

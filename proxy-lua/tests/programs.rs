@@ -532,3 +532,27 @@ fn a_function_waits_in_its_own_coroutine_and_context() {
     client.asks("mg calls\r\nmg save\r\n", &format!("{refused}HD\r\n"));
     client.asks("touch k 0\r\n", &"a request context works only in its own functions\r\n".repeat(2));
 }
+
+#[test]
+fn a_program_cannot_end_the_process() {
+    let bench = Bench::new(
+        0,
+        "
+        assert(os.exit == nil)
+        function mcp_config_pools() end
+        function mcp_config_routes()
+            local fails = true
+            local function f() return not fails and function() return 'HD\\r\\n' end end
+            local g, h = mcp.funcgen_new(), mcp.funcgen_new()
+            local refused = 'cannot use a function in new_handle before it is ready'
+            assert(select(2, pcall(g.new_handle, g, g)) == refused)
+            -- A function that was not made in the end is not ready.
+            assert(not pcall(g.ready, g, { f = f }))
+            assert(select(2, pcall(h.new_handle, h, g)) == refused)
+            fails = false
+            g:ready({ f = f })
+            mcp.attach(mcp.CMD_MG, g)
+        end",
+    );
+    bench.client().asks("mg k\r\n", "HD\r\n");
+}

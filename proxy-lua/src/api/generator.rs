@@ -71,8 +71,11 @@ impl GeneratorObject {
         } else if object.is::<RouterObject>() {
             return Err(error("cannot assign a router to a handle in new_handle"));
         } else if let Ok(other) = object.borrow::<Self>() {
-            if worker.generators.get(other.number).is_none_or(|generator| generator.is_closed) {
-                return Err(error("cannot use a replaced function in new_handle"));
+            let other_one = worker.generators.get(other.number).filter(|generator| !generator.is_closed);
+            let other_one = other_one.ok_or_else(|| error("cannot use a replaced function in new_handle"))?;
+            // So functions do not lead back to themselves. A ready one keeps a context.
+            if other_one.total == 0 {
+                return Err(error("cannot use a function in new_handle before it is ready"));
             }
             worker.retain(other.number);
             Target::Generator(other.number)
@@ -110,7 +113,11 @@ impl GeneratorObject {
             generator.name = name.chars().take(NAME_MAX).collect();
             (generator.function, generator.argument, generator.objects) = (Some(function), argument, objects);
         }
-        let context = slot::make(lua, &self.shared, self.number)?;
+        let context = slot::make(lua, &self.shared, self.number).inspect_err(|_| {
+            if let Some(generator) = self.shared.borrow_mut().generators.get_mut(self.number) {
+                generator.function = None;
+            }
+        })?;
         slot::give_back(&self.shared, context);
         let worker = self.shared.borrow();
         if let Some(generator) = worker.generators.get(self.number) {
