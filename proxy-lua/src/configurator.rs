@@ -21,7 +21,7 @@ use crate::fault::LoadFault;
 use crate::loaded::{Chunk, Loaded, Sources};
 use crate::reload::Reloads;
 use crate::tree::Tree;
-use crate::vm;
+use crate::vm::{self, Budget};
 
 /// A load, or a reload, whose result the sender receives.
 struct Job {
@@ -108,6 +108,8 @@ struct Machine {
     runs: Arc<Runs>,
     server: Arc<dyn ServerView>,
     lua: Lua,
+    /// Steps of the function that runs.
+    budget: Budget,
     settings: Rc<RefCell<Settings>>,
     counters: Rc<RefCell<Counters>>,
     crons: Rc<RefCell<Crons>>,
@@ -122,8 +124,9 @@ impl Machine {
         server: Arc<dyn ServerView>,
     ) -> mlua::Result<Self> {
         let (settings, counters, crons) = (Rc::default(), Rc::default(), Rc::default());
-        let lua = vm::configuration(sources.argument.as_deref(), &settings, &counters, &crons, &server)?;
-        Ok(Self { sources, workers, reloads, runs, server, lua, settings, counters, crons })
+        let (lua, budget) =
+            vm::configuration(sources.argument.as_deref(), &settings, &counters, &crons, &server)?;
+        Ok(Self { sources, workers, reloads, runs, server, lua, budget, settings, counters, crons })
     }
 
     /// Loads when it is asked to, and runs timed functions, until no caller is left.
@@ -155,6 +158,7 @@ impl Machine {
             let due = self.crons.borrow_mut().take_due(Instant::now());
             let Some(function) = due else { return };
             self.runs.crons.fetch_add(1, Relaxed);
+            self.budget.set(0);
             if let Err(fault) = function.call::<()>(()) {
                 self.runs.cron_fails.fetch_add(1, Relaxed);
                 let line = format!("type=proxy_error msg={}", message(&fault));
@@ -201,11 +205,13 @@ impl Machine {
         }
         self.crons.borrow_mut().begin();
         for function in functions {
+            self.budget.set(0);
             let ran = function.call::<()>(());
             ran.map_err(|e| fault("Failed to load data into lua config state", &e))?;
         }
         let function: Option<Function> = self.lua.globals().get("mcp_config_pools").ok();
         let missing = || LoadFault::fatal("ERROR: Configuration file missing 'mcp_config_pools' function");
+        self.budget.set(0);
         let pools = function.ok_or_else(missing)?.call::<Value>(Value::Nil);
         let pools = pools.and_then(|result| Tree::copy(&result));
         let pools = pools.map_err(|e| fault("Failed to execute mcp_config_pools", &e))?;

@@ -126,6 +126,7 @@ impl Machine {
         answers: &mut Answers,
     ) {
         self.watch(host);
+        self.budget.set(0);
         let command = request.command.number;
         let route = self.shared.borrow().route(command, request.key(), tag);
         let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
@@ -461,7 +462,7 @@ impl Machine {
         let after = std::mem::take(&mut self.shared.borrow_mut().after);
         match after {
             After::Nothing => {
-                self.report("a function has yielded outside of a wait, or runs without end");
+                self.report("a function has yielded outside of a wait");
                 self.ended(context, Ended::Failed, answers);
             }
             After::Sleep => {}

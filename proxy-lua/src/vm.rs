@@ -26,7 +26,7 @@ use crate::worker::{LinkedPool, Shared};
 /// Instructions between two looks at the time of a function.
 const STEP: u32 = 100_000;
 
-/// Steps after which a function is stopped. It may catch the error.
+/// Steps after which a function fails. It may catch the error.
 const STEPS_MAX: u32 = 200;
 
 /// Counts the steps of the function that runs.
@@ -62,8 +62,8 @@ pub fn configuration(
     counters: &Rc<RefCell<Counters>>,
     crons: &Rc<RefCell<Crons>>,
     server: &Arc<dyn ServerView>,
-) -> Result<Lua> {
-    let (lua, mcp) = base(argument)?;
+) -> Result<(Lua, Budget)> {
+    let (lua, mcp, budget) = base(argument)?;
     config::add(&lua, &mcp, settings, server)?;
     hashing::add(&lua, &mcp)?;
     counters::add_names(&lua, &mcp, counters, write_line)?;
@@ -72,7 +72,7 @@ pub fn configuration(
     statistics::add(&lua, &mcp, server)?;
     ratelim::add_global(&lua, &mcp)?;
     lua.globals().set("mcp", mcp)?;
-    Ok(lua)
+    Ok((lua, budget))
 }
 
 /// Makes the virtual machine of a worker, and runs the configuration in it.
@@ -99,8 +99,7 @@ fn make(
     let shared = Shared::default();
     shared.borrow_mut().functions = Arc::clone(&loaded.functions);
     let into = |e: &Error| format!("Failed to load data into worker thread: {}", message(e));
-    let (lua, mcp) = base(loaded.argument.as_deref()).map_err(|e| into(&e))?;
-    let budget = stop_endless_functions(&lua).map_err(|e| into(&e))?;
+    let (lua, mcp, budget) = base(loaded.argument.as_deref()).map_err(|e| into(&e))?;
     let added = request::add(&lua, &mcp)
         .and_then(|()| inspector::add(&lua, &mcp))
         .and_then(|()| mutator::add(&lua, &mcp))
@@ -133,7 +132,7 @@ fn make(
 }
 
 /// Makes a virtual machine with what both kinds have.
-fn base(argument: Option<&str>) -> Result<(Lua, Table)> {
+fn base(argument: Option<&str>) -> Result<(Lua, Table, Budget)> {
     let lua = Lua::new();
     errors::install(&lua)?;
     // A program does not end the process.
@@ -141,21 +140,23 @@ fn base(argument: Option<&str>) -> Result<(Lua, Table)> {
     let mcp = lua.create_table()?;
     constants::set(&mcp)?;
     constants::set_start_arg(&lua, &mcp, argument)?;
-    Ok((lua, mcp))
+    let budget = Budget::default();
+    count_steps(&lua, &budget, STEP)?;
+    Ok((lua, mcp, budget))
 }
 
-/// Makes functions fail that run too long without a wait.
-fn stop_endless_functions(lua: &Lua) -> Result<Budget> {
-    let budget = Budget::default();
-    let used = Rc::clone(&budget);
-    lua.set_global_hook(HookTriggers::new().every_nth_instruction(STEP), move |_, _| {
+/// Makes functions fail that run too long without a wait. A function that goes on fails at each
+/// instruction, so that `pcall` does not keep it going. `every` is for the coroutine that runs.
+fn count_steps(lua: &Lua, budget: &Budget, every: u32) -> Result<()> {
+    let used = Rc::clone(budget);
+    lua.set_global_hook(HookTriggers::new().every_nth_instruction(every), move |lua, _| {
         used.set(used.get().saturating_add(1));
         match used.get() {
-            0..=STEPS_MAX => Ok(VmState::Continue),
-            // The function has caught the error.
-            steps if steps > 2 * STEPS_MAX => Ok(VmState::Yield),
-            _ => Err(Error::runtime("a function runs without end")),
+            // This coroutine may have failed at each instruction before.
+            0..=STEPS_MAX => return count_steps(lua, &used, STEP).map(|()| VmState::Continue),
+            steps if steps > 2 * STEPS_MAX => count_steps(lua, &used, 1)?,
+            _ => {}
         }
-    })?;
-    Ok(budget)
+        Err(Error::runtime("a function runs without end"))
+    })
 }

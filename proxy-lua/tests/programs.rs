@@ -556,3 +556,50 @@ fn a_program_cannot_end_the_process() {
     );
     bench.client().asks("mg k\r\n", "HD\r\n");
 }
+
+/// Lua cannot yield in most of these places.
+#[test]
+fn functions_that_never_end_are_stopped_anywhere() {
+    let endless = "local function endless() while true do pcall(function() while true do end end) end end";
+    let bench = Bench::new(
+        1,
+        &format!(
+            "
+            {endless}
+            function mcp_config_pools() return pool(1) end
+            function mcp_config_routes(p)
+                attach_all(p, function(rctx, r, h)
+                    if r:key() == 'calls' then
+                        rctx:handle_set_cb(h, endless)
+                        return rctx:enqueue_and_wait(r, h)
+                    end
+                    table.sort({{ 2, 1 }}, function() pcall(coroutine.wrap(endless)) endless() end)
+                end)
+                local made = 0
+                local fgen = mcp.funcgen_new()
+                fgen:ready({{ f = function(rctx)
+                    made = made + 1
+                    if made > 1 then endless() end
+                    return function() rctx:sleep(0.1) return 'HD\\r\\n' end
+                end }})
+                mcp.attach(mcp.CMD_TOUCH, fgen)
+            end"
+        ),
+    );
+    let mut client = bench.client();
+    client.asks("mg calls v\r\n", "EN\r\n");
+    client.asks("mg sorts v\r\n", "SERVER_ERROR lua failure\r\n");
+    // The second one needs another context.
+    client.asks("touch a 0\r\ntouch b 0\r\n", "HD\r\nSERVER_ERROR lua start failure\r\n");
+    client.asks("mg calls v\r\n", "EN\r\n");
+    for (program, line) in [
+        ("function mcp_config_pools() endless() end", "ERROR: Failed to execute mcp_config_pools: "),
+        (
+            "function mcp_config_pools() end function mcp_config_routes() endless() end",
+            "Failed to execute mcp_config_routes: ",
+        ),
+    ] {
+        let fault = bench.reload(&format!("{endless} {program}")).unwrap_err();
+        assert!(fault.starts_with(line) && fault.ends_with("a function runs without end"), "{fault}");
+    }
+}
