@@ -87,14 +87,17 @@ impl Machine {
         Ok(machine)
     }
 
-    /// Takes a step of the collection of garbage, if memory has grown enough.
+    /// Takes steps of the collection of garbage, if memory has grown enough. As in memcached, each
+    /// fifth of the limit in excess of it is one step more.
     fn collect(&mut self, host: &Host<'_>) {
-        if self.lua.used_memory() < self.gc_at {
-            return;
-        }
-        if self.lua.gc_step().unwrap_or(true) {
-            host.links.counters().vm_collections.add(1);
-            self.set_gc(host);
+        let used = self.lua.used_memory().saturating_add(self.shared.borrow().made);
+        let Some(excess) = used.checked_sub(self.gc_at) else { return };
+        for _ in 0..=excess / (self.gc_at / 5).max(1) {
+            if self.lua.gc_step().unwrap_or(true) {
+                host.links.counters().vm_collections.add(1);
+                self.shared.borrow_mut().made = 0;
+                return self.set_gc(host);
+            }
         }
     }
 
@@ -126,6 +129,8 @@ impl Machine {
         answers: &mut Answers,
     ) {
         self.watch(host);
+        // A function that does not wait has no other step that does it.
+        self.collect(host);
         self.budget.set(0);
         let command = request.command.number;
         let route = self.shared.borrow().route(command, request.key(), tag);
@@ -493,6 +498,8 @@ impl Machine {
                     let fd = self.shared.borrow().contexts.get(context).map_or(-1, |context| context.fd);
                     internal(request.0.as_ref()?, fd, host)
                 });
+                self.shared.borrow_mut().made +=
+                    response.as_ref().map_or(0, |response| response.bytes().len());
                 let object = response.map(|response| self.lua.create_userdata(response));
                 match object {
                     Some(Ok(object)) => {

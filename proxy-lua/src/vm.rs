@@ -100,7 +100,7 @@ fn make(
     shared.borrow_mut().functions = Arc::clone(&loaded.functions);
     let into = |e: &Error| format!("Failed to load data into worker thread: {}", message(e));
     let (lua, mcp, budget) = base(loaded.argument.as_deref()).map_err(|e| into(&e))?;
-    let added = request::add(&lua, &mcp)
+    let added = request::add(&lua, &mcp, &shared)
         .and_then(|()| inspector::add(&lua, &mcp))
         .and_then(|()| mutator::add(&lua, &mcp))
         .and_then(|()| ratelim::add(&lua, &mcp))

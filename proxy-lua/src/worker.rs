@@ -233,6 +233,9 @@ pub struct Worker {
     /// Counts the functions of all workers.
     pub functions: Arc<Functions>,
     draw: u64,
+    /// Bytes of objects that programs have made outside of the memory of Lua, since the last
+    /// collection of garbage.
+    pub made: usize,
     /// Bytes of values that all contexts hold.
     pub held: usize,
     /// Most of these. 0 for no limit.

@@ -603,3 +603,33 @@ fn functions_that_never_end_are_stopped_anywhere() {
         assert!(fault.starts_with(line) && fault.ends_with("a function runs without end"), "{fault}");
     }
 }
+
+/// Neither of the functions waits, and the memory of a request is not that of Lua.
+#[test]
+fn garbage_is_collected() {
+    let bench = Bench::new(
+        0,
+        "
+        function mcp_config_pools() end
+        function mcp_config_routes()
+            mcp.attach(mcp.CMD_TOUCH, function(r)
+                local text = ('x'):rep(10000) .. r:key()
+                return 'HD\\r\\n'
+            end)
+            local value = ('x'):rep(10000) .. '\\r\\n'
+            mcp.attach(mcp.CMD_MG, function(r)
+                mcp.request('ms k 10000\\r\\n', value)
+                return 'HD\\r\\n'
+            end)
+        end",
+    );
+    let mut client = bench.client();
+    let mut before = 0;
+    for request in ["touch k 0\r\n", "mg k\r\n"] {
+        client.asks(&request.repeat(1000), &"HD\r\n".repeat(1000));
+        let stats = bench.server.stats("proxy").unwrap();
+        let runs = stats.iter().find(|(name, _)| name == "vm_gc_runs").unwrap().1.parse::<u64>().unwrap();
+        assert!(runs > before, "{runs} collections");
+        before = runs;
+    }
+}

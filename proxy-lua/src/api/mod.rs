@@ -46,6 +46,7 @@ mod testing {
 
     use super::{constants, errors, inspector, mutator, request};
     use crate::response::Response;
+    use crate::worker::Shared;
 
     /// Functions that compare. A failed comparison ends the program.
     const PRELUDE: &str = r#"
@@ -64,7 +65,7 @@ mod testing {
         errors::install(&lua).unwrap();
         let mcp = lua.create_table().unwrap();
         constants::set(&mcp).unwrap();
-        request::add(&lua, &mcp).unwrap();
+        request::add(&lua, &mcp, &Shared::default()).unwrap();
         inspector::add(&lua, &mcp).unwrap();
         mutator::add(&lua, &mcp).unwrap();
         let globals = lua.globals();

@@ -1,5 +1,7 @@
 //! `mcp.request`, both the function and its objects.
 
+use std::rc::Rc;
+
 use memcache_core::internal::protocol::tokens::{Tokens, strict_i64};
 use memcache_core::internal::proxy::line::Flags;
 use memcache_core::internal::proxy::request::ClientRequest;
@@ -10,6 +12,7 @@ use mlua::{
 use super::{error, text};
 use crate::request::{self, LINE_MAX};
 use crate::response::Response;
+use crate::worker::Shared;
 
 /// A request of a client or of a program. It is `None` before a mutator fills it, and after the
 /// request of the client has ended.
@@ -178,8 +181,14 @@ fn flag_text(lua: &Lua, value: Option<&Value>) -> Result<Vec<u8>> {
 ///
 /// # Errors
 /// If there is no memory.
-pub fn add(lua: &Lua, mcp: &Table) -> Result<()> {
-    mcp.set("request", lua.create_function(|_, (line, value)| new(&line, value))?)
+pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
+    let state = Rc::clone(shared);
+    let make = move |_: &Lua, (line, value): (LuaString, Option<Value>)| {
+        let request = new(&line, value)?;
+        state.borrow_mut().made += request.get()?.held();
+        Ok(request)
+    };
+    mcp.set("request", lua.create_function(make)?)
 }
 
 /// `mcp.request(line, value)`: the value is a string, a response or a request.
