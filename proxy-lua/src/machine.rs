@@ -381,8 +381,13 @@ impl Machine {
                 return slot::give_back(&self.shared, context);
             };
             let mut worker = self.shared.borrow_mut();
-            let is_over = worker.contexts.get_mut(parent).is_some_and(|parent| parent.waits.remove());
-            if !is_over {
+            let Some(one) = worker.contexts.get_mut(parent) else { return };
+            if !one.waits.remove() {
+                // The parent may wait for more than the result of this function, which it has.
+                if let Some(end) = one.waits.give_up() {
+                    one.timer = None;
+                    worker.events.push_back(Event::Resume { context: parent, end, late: false });
+                }
                 return;
             }
             context = parent;

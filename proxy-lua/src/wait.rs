@@ -232,7 +232,9 @@ impl Waits {
 
     /// Ends a wait for results of which none can come. memcached's proxy waits on.
     pub fn give_up(&mut self) -> Option<End> {
-        let waits = matches!(self.wait, Some(Wait::Results { .. })) && !self.can_end();
+        let comes = |handle: &Handle| matches!(handle.state, State::Queued | State::Active);
+        let is_last = self.pending == 1 && !self.handles.iter().any(comes);
+        let waits = matches!(self.wait, Some(Wait::Results { .. })) && (is_last || !self.can_end());
         if waits { self.expire() } else { None }
     }
 
@@ -342,6 +344,25 @@ mod tests {
         assert!(waits.enqueue(0));
         waits.begin(Mode::Any, 1);
         assert_eq!(waits.give_up(), None);
+    }
+
+    /// The result of a function has not counted, and then its own requests end.
+    #[test]
+    fn a_wait_ends_with_the_requests_of_a_function() {
+        let mut waits = sent(1);
+        waits.begin(Mode::Good, 1);
+        waits.complete(0, Rank::Ok);
+        assert_eq!(waits.check(0, false), None);
+        assert_eq!(waits.give_up(), None);
+        assert!(!waits.remove());
+        assert_eq!(waits.give_up(), Some(End::Count(0)));
+        // A function that has ended, and whose result is not taken yet.
+        let mut waits = sent(1);
+        waits.begin(Mode::Good, 1);
+        assert!(!waits.remove());
+        assert_eq!(waits.give_up(), None);
+        waits.complete(0, Rank::Ok);
+        assert_eq!(waits.check(0, false), Some(End::Count(0)));
     }
 
     /// A wait of which all requests have failed ends with the last error. A function of an earlier

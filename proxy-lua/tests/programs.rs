@@ -633,3 +633,33 @@ fn garbage_is_collected() {
         before = runs;
     }
 }
+
+#[test]
+fn a_wait_ends_when_a_function_has_no_requests_left() {
+    let last = Manual::new();
+    let program = "
+        function mcp_config_pools()
+            return { pool(1), mcp.pool({ mcp.backend('last', '127.0.0.1', PORT) }) }
+        end
+        function mcp_config_routes(pools)
+            local child = mcp.funcgen_new()
+            local a, last = child:new_handle(pools[1]), child:new_handle(pools[2])
+            child:ready({ f = function(rctx) return function(r)
+                rctx:enqueue(r, { a, last })
+                return rctx:wait_handle(a)
+            end end })
+            local fgen = mcp.funcgen_new()
+            local h = fgen:new_handle(child)
+            fgen:ready({ f = function(rctx) return function(r)
+                rctx:enqueue(r, h)
+                return 'HD ' .. rctx:wait_cond(1, mcp.WAIT_GOOD) .. '\\r\\n'
+            end end })
+            mcp.attach(mcp.CMD_MG, fgen)
+        end";
+    let bench = Bench::new(1, &program.replace("PORT", &last.port.to_string()));
+    let mut client = bench.client();
+    client.send("mg k\r\n");
+    let (_, mut to_last) = last.ask();
+    to_last.write_all(b"EN\r\n").unwrap();
+    assert_eq!(client.line(), "HD 0\r\n");
+}

@@ -18,6 +18,9 @@ use crate::response::Response;
 use crate::wait::{Mode, Rank, State};
 use crate::worker::{After, Context, Shared, Worker};
 
+/// Longest time of a wait: a year.
+const TIME_MAX: Duration = Duration::from_hours(365 * 24);
+
 /// A request context.
 #[derive(Debug)]
 pub struct ContextObject {
@@ -48,7 +51,7 @@ impl ContextObject {
         let Some(seconds) = seconds else { return Ok(()) };
         let seconds = lua.coerce_number(seconds.clone())?;
         let seconds = seconds.ok_or_else(|| error("timeout argument to wait or sleep must be a number"))?;
-        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
+        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(TIME_MAX).min(TIME_MAX);
         if let Some(at) = Instant::now().checked_add(time) {
             self.shared.borrow_mut().set_timer(self.number, at);
         }
