@@ -134,8 +134,11 @@ impl LuaEngine {
     /// Takes the answer of one key of a get. One `END` follows the last key.
     fn gather(&mut self, get: usize, key: usize, mut bytes: Vec<u8>) {
         let Some(gathering) = self.gets.get_mut(get) else { return };
-        if bytes.ends_with(END) {
-            bytes.truncate(bytes.len() - END.len());
+        // A line of an error may end with these bytes.
+        if let Some(rest) = bytes.strip_suffix(END)
+            && (rest.is_empty() || rest.ends_with(b"\n"))
+        {
+            bytes.truncate(rest.len());
         }
         if let Some(part) = gathering.parts.get_mut(key) {
             *part = bytes;

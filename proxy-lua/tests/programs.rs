@@ -663,3 +663,18 @@ fn a_wait_ends_when_a_function_has_no_requests_left() {
     to_last.write_all(b"EN\r\n").unwrap();
     assert_eq!(client.line(), "HD 0\r\n");
 }
+
+#[test]
+fn a_get_of_several_keys_keeps_an_error_that_ends_like_its_end() {
+    let bench = Bench::new(
+        0,
+        "
+        function mcp_config_pools() end
+        function mcp_config_routes()
+            mcp.attach(mcp.CMD_GET, function(r)
+                return r:key() == 'a' and 'END\\r\\n' or 'SERVER_ERROR no BACKEND\\r\\n'
+            end)
+        end",
+    );
+    bench.client().asks("get a b\r\n", "SERVER_ERROR no BACKEND\r\nEND\r\n");
+}
