@@ -124,6 +124,40 @@ pub fn give_back(shared: &Shared, context: usize) {
         remove(shared, context);
     } else {
         generator.free.push(context);
+        drop(worker);
+    }
+    remove_lost(shared);
+}
+
+/// Removes the generators that have no users and no object. Those with requests stay for now.
+fn remove_lost(shared: &Shared) {
+    let mut at = 0;
+    loop {
+        let mut worker = shared.borrow_mut();
+        let Some(&number) = worker.lost.get(at) else { return };
+        let generator = worker.generators.get_mut(number).filter(|generator| generator.users == 0);
+        let Some(generator) = generator else {
+            worker.lost.swap_remove(at);
+            continue;
+        };
+        if generator.free.len() < generator.total {
+            at += 1;
+            continue;
+        }
+        let free = std::mem::take(&mut generator.free);
+        worker.lost.swap_remove(at);
+        drop(worker);
+        free.into_iter().for_each(|context| remove(shared, context));
+        let mut worker = shared.borrow_mut();
+        let Some(generator) = worker.generators.remove(number) else { continue };
+        if generator.function.is_some() {
+            worker.functions.add(&generator.name, -1, 0);
+        }
+        for target in &generator.targets {
+            if let Target::Generator(child) = target {
+                worker.release(*child);
+            }
+        }
     }
 }
 

@@ -92,6 +92,8 @@ pub struct Generator {
     pub users: usize,
     /// Whether all its users were replaced. It is not used again.
     pub is_closed: bool,
+    /// Whether the program has no object of it any more.
+    pub is_lost: bool,
     /// Contexts without a request.
     pub free: Vec<usize>,
     /// All contexts.
@@ -218,6 +220,8 @@ pub struct Worker {
     pub generators: Slots<Generator>,
     /// Routers.
     pub routers: Slots<RouterSlot>,
+    /// Generators that may have neither users nor an object.
+    pub lost: Vec<usize>,
     /// Request contexts.
     pub contexts: Slots<Context>,
     /// The context whose function, callback or generator runs. Its object works only now.
@@ -340,10 +344,23 @@ impl Worker {
     }
 
     /// Removes a user of a generator. Without users it is closed.
-    pub fn release(&mut self, generator: usize) {
-        if let Some(generator) = self.generators.get_mut(generator) {
+    pub fn release(&mut self, number: usize) {
+        if let Some(generator) = self.generators.get_mut(number) {
             generator.users = generator.users.saturating_sub(1);
             generator.is_closed = generator.users == 0;
+            if generator.is_closed && generator.is_lost {
+                self.lost.push(number);
+            }
+        }
+    }
+
+    /// Records that the program has no object of a generator any more.
+    pub fn lose(&mut self, number: usize) {
+        if let Some(generator) = self.generators.get_mut(number) {
+            generator.is_lost = true;
+            if generator.users == 0 {
+                self.lost.push(number);
+            }
         }
     }
 

@@ -678,3 +678,39 @@ fn a_get_of_several_keys_keeps_an_error_that_ends_like_its_end() {
     );
     bench.client().asks("get a b\r\n", "SERVER_ERROR no BACKEND\r\nEND\r\n");
 }
+
+#[test]
+fn functions_that_a_program_has_lost_are_gone() {
+    let bench = Bench::new(
+        0,
+        "
+        function mcp_config_pools() end
+        local function new(name, child)
+            local fgen = mcp.funcgen_new()
+            if child then fgen:new_handle(child) end
+            fgen:ready({ n = name, f = function()
+                return function(r)
+                    collectgarbage()
+                    return 'HD ' .. name .. '\\r\\n'
+                end
+            end })
+            return fgen
+        end
+        function mcp_config_routes()
+            new('lost', new('child'))
+            mcp.attach(mcp.CMD_MG, new('used', new('inner')))
+        end",
+    );
+    let functions = || {
+        let stats = bench.server.stats("proxyfuncs").unwrap();
+        stats.into_iter().map(|(name, _)| name).filter(|name| name.starts_with("funcs_")).collect::<Vec<_>>()
+    };
+    let mut client = bench.client();
+    // A function may hold its objects until the second collection.
+    for _ in 0..4 {
+        // Both workers have a client in turn.
+        bench.client().asks("mg k\r\n", "HD used\r\n");
+        client.asks("mg k\r\n", "HD used\r\n");
+    }
+    assert_eq!(functions(), ["funcs_inner", "funcs_used"]);
+}

@@ -50,6 +50,16 @@ impl GeneratorObject {
     }
 }
 
+/// The program has lost the generator. Garbage is never collected while the state is borrowed; if
+/// it were, the generator would stay until the next reload.
+impl Drop for GeneratorObject {
+    fn drop(&mut self) {
+        if let Ok(mut worker) = self.shared.try_borrow_mut() {
+            worker.lose(self.number);
+        }
+    }
+}
+
 impl UserData for GeneratorObject {
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_method("new_handle", |_, this, to: Value| this.new_handle(&to));
