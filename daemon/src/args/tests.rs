@@ -80,9 +80,10 @@ fn flags_become_settings() {
         (&["-U", "7", "-p", "8", "-l", "*,tag_b_:a:9"], |p| {
             hosts(p) == [(Host::Any, 8), (Host::Name("a".into()), 9)]
                 && datagrams(p) == [(Host::Any, 7), (Host::Name("a".into()), 9)]
-                && p.notes.len() == 1
+                && p.endpoints[0].tag.is_none()
+                && p.endpoints[1].tag.is_some_and(|tag| tag.to_string() == "b")
         }),
-        (&["-p", "0", "-U", "7", "-l", "tag_b_:a"], |p| p.datagrams.len() == 1 && p.notes.len() == 1),
+        (&["-p", "0", "-U", "7", "-l", "tag_b_:a"], |p| p.endpoints.is_empty() && p.datagrams.len() == 1),
         (&[], |p| p.config.cluster.is_empty()),
         (&["--cluster-nodes", "a.example|10.0.0.1|7,[::1]:8"], |p| {
             p.config.cluster.iter().map(ToString::to_string).eq(["a.example|10.0.0.1|7", "::1|::1|8"])
@@ -98,7 +99,7 @@ fn flags_become_settings() {
             p.config.reported.inter.as_deref() == Some("a:1,b,*")
                 && hosts(p) == [(Host::Name("a".into()), 1), (Host::Name("b".into()), 9), (Host::Any, 9)]
         }),
-        (&["-l", "tag_b_:a"], |p| p.notes.len() == 1),
+        (&["-l", "tag_b_:a"], |p| p.endpoints[0].tag.is_some()),
         (&["-Z", "-o", "ssl_chain_cert=/c"], |p| {
             p.endpoints.iter().all(|e| e.tls == TlsMode::Default)
                 && p.config.tls.as_ref().is_some_and(|tls| tls.chain_cert == Some("/c".into()))
