@@ -14,7 +14,6 @@ pub(super) struct TlsSocket {
     pub(super) socket: TcpStream,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the arguments of the socket with TLS")]
 impl TlsSocket {
     pub(super) fn new(_: TcpStream, rules: &Arc<ClientRules>, _: &str) -> io::Result<Self> {
         match **rules {}
