@@ -149,6 +149,8 @@ struct Crawl {
     /// The earliest death of an item, as known before the crawl.
     earliest: Option<u32>,
     begin: CrawlBegin,
+    /// The second of the clock and the time at its begin.
+    began: (u32, Instant),
     next_step: Instant,
 }
 
@@ -287,6 +289,7 @@ impl Upkeep {
             freed: 0,
             earliest: self.store.forget_earliest_death(),
             begin: self.store.begin_crawl(),
+            began: (now, next_step),
             next_step,
         });
         Some(next_step)
@@ -304,7 +307,10 @@ impl Upkeep {
         if !crawl.is_wanted {
             let items = self.store.totals().curr_items;
             let pause = if crawl.freed * 100 > items { CRAWL_EVERY } else { pause_after(items) };
-            self.next_crawl = now.saturating_add(pause);
+            // If the clock was moved since the begin, items that the crawl has passed may be dead.
+            let (second, begin) = crawl.began;
+            let took = begin.elapsed().as_secs() as u32;
+            self.next_crawl = second.saturating_add(took).saturating_add(pause);
         }
         self.begin_crawl(now)
     }
