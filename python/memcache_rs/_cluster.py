@@ -222,7 +222,8 @@ class Cluster:
             raise ConfigError("cache must be None for a cluster; each node makes a cache")
         if settings.get("persist") is not None:
             raise ConfigError("persist must be None for a cluster; its nodes cannot share a file")
-        is_known = isinstance(proxy, (bool, str, os.PathLike))  # pyright: ignore[reportUnnecessaryIsInstance]
+        kinds = (bool, str, os.PathLike)
+        is_known = isinstance(proxy, kinds)  # pyright: ignore[reportUnnecessaryIsInstance]
         if not is_known or proxy == "":
             raise ConfigError(f"proxy must be True, False, a text in TOML or the name of a file, got {proxy!r}")
         if proxy and settings.get("unix_socket") and settings.get("host") is None:
