@@ -116,7 +116,7 @@ if ! command -v cargo >/dev/null; then
 fi
 
 # scripts/targets.sh skips targets that rustup cannot install. They are asked for once.
-targets="x86_64-apple-darwin aarch64-apple-darwin x86_64-unknown-linux-musl x86_64-pc-windows-gnu"
+targets="aarch64-apple-darwin x86_64-unknown-linux-musl x86_64-pc-windows-gnu"
 if command -v rustup >/dev/null && [ "$(cat target/targets 2>/dev/null || true)" != "$targets" ]; then
     # shellcheck disable=SC2086
     timeout 300 rustup --quiet target add $targets || echo "setup: rustup cannot install all of $targets"

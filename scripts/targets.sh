@@ -34,8 +34,7 @@ check() {
 }
 
 # The load generator is of Linux.
-check x86_64-apple-darwin --workspace --exclude memcache-bench --all-targets
-check aarch64-apple-darwin --workspace --exclude memcache-bench
+check aarch64-apple-darwin --workspace --exclude memcache-bench --all-targets
 check x86_64-unknown-linux-musl -p memcache-rs-daemon -p memcache-rs-tool
 # Without its server, which needs Unix.
 check x86_64-pc-windows-gnu -p memcache-rs --no-default-features

@@ -199,7 +199,7 @@ mod tests {
     }
 
     /// Questions for the slow name so far.
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    static ASKED: LazyLock<AtomicUsize> = LazyLock::new(AtomicUsize::default);
 
     /// Held while the system does not answer for the slow name.
     static HOLD: LazyLock<Mutex<()>> = LazyLock::new(Mutex::default);
