@@ -2414,13 +2414,12 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
    *
    * Its connections and its items are gone. The others no longer announce it. When the promise is
    * fulfilled, a proxy has noticed it: the next request for a key of the server fails at once, or
-   * takes another way by the route.
+   * takes another way by the route. The promise is rejected with an `Error` if the proxy did not
+   * notice it in 5 seconds, for example because another server delays replies.
    *
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it has stopped. It may be rejected with:
    * @throws {ConfigError} if there is no such server.
-   * @throws {Error} if the proxy did not notice it in 5 seconds, for example because another server
-   * delays replies.
    * @example
    * ```js
    * await cluster.kill(1);
@@ -2433,13 +2432,14 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
    * Starts a killed server again, at its address and empty.
    *
    * When the promise is fulfilled, the server serves the next request, also through a proxy.
-   * `start` of the server alone promises neither, and its handles no longer settle the proxy.
+   * `start` of the server alone promises neither, and its handles no longer settle the proxy. The
+   * promise is rejected with an `Error` if a worker of the proxy did not answer in a second. The
+   * server runs then.
    *
    * @param number - Its position in the cluster, from 0.
    * @returns A promise that is fulfilled when it accepts connections. It may be rejected with:
    * @throws {ConfigError} if there is no such server.
    * @throws {StartError} if the system refuses, for example because the port is in use.
-   * @throws {Error} if a worker of the proxy did not answer in a second. The server runs then.
    * @example
    * ```js
    * await cluster.kill(1);
