@@ -53,8 +53,8 @@ POLICIES := rustfmt --edition 2024 --check core/src/store/policy/*.rs
 check: ## check formatting, run clippy and the quick tests of core; needs Rust alone
 	cargo fmt --all --check
 	$(POLICIES)
-	cargo clippy -p memcache-rs --features proxy --all-targets --locked -- -D warnings
-	cargo test -p memcache-rs --features proxy --locked --lib $(QUICK_TESTS:%=--test=%)
+	cargo clippy -p memcache-rs --all-targets --locked -- -D warnings
+	cargo test -p memcache-rs --locked --lib $(QUICK_TESTS:%=--test=%)
 	cargo test -p memcache-rs --locked --doc
 
 # Run two at a time: one often waits for its servers while the other compiles. The longest are
