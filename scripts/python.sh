@@ -75,7 +75,9 @@ find "$here" -type f -exec touch {} +
 built=$PWD/target/python-sdist-build
 rm -rf "$built"
 mkdir -p "$built/extension"
-cp -al target/extension/{build,deps,.fingerprint} "$built/extension"
+# Another build may write there now. The records of finished crates come first, so that a crate
+# without one is built again. A file may be gone again.
+cp -al target/extension/{.fingerprint,build,deps} "$built/extension" 2>/dev/null || true
 find "$built/extension" -mindepth 2 -maxdepth 2 -name '*memcache*' -exec rm -rf {} +
 cp "$here/Cargo.lock" "$made/Cargo.lock"
 # `--locked` is not possible: the lock file has the whole workspace, and Cargo removes packages that
