@@ -88,7 +88,7 @@ impl Pool {
                 rules: backend.rules.clone(),
                 ordinal: 0,
             };
-            links.acquire_all(&place, backend.bounds.connections)
+            place.of_connections().map(|place| links.acquire(&place)).collect()
         };
         self.backends.iter().map(link).collect()
     }

@@ -42,6 +42,13 @@ pub struct Place {
     pub ordinal: usize,
 }
 
+impl Place {
+    /// Returns the places of all connections to this backend, as many as its bounds say.
+    pub fn of_connections(&self) -> impl Iterator<Item = Arc<Self>> {
+        (0..self.bounds.connections).map(|ordinal| Arc::new(Self { ordinal, ..self.clone() }))
+    }
+}
+
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
         let Self { address, label, bounds, rules: _, ordinal } = self;
@@ -282,11 +289,6 @@ impl Links {
         self.known.entry(place.address.clone()).or_default().push(number);
         self.changed.push(number);
         number
-    }
-
-    /// Acquires `count` links to one backend. `first` is the place of the first one.
-    pub fn acquire_all(&mut self, first: &Place, count: usize) -> Vec<usize> {
-        (0..count).map(|ordinal| self.acquire(&Arc::new(Place { ordinal, ..first.clone() }))).collect()
     }
 
     /// Takes a user from a link. Without users, it ends when its requests have their replies.

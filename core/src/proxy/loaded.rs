@@ -25,10 +25,7 @@ impl Loaded {
     /// Returns routes with their places.
     pub fn new(routes: Routes, limits: Vec<String>) -> Self {
         let place = |pool: &Pool, backend: &Backend| {
-            let first = pool.place(backend);
-            let place = |ordinal| Arc::new(Place { ordinal, ..first.clone() });
-            let count = if backend.is_down { 0 } else { pool.bounds.connections };
-            (0..count).map(place).collect()
+            if backend.is_down { Vec::new() } else { pool.place(backend).of_connections().collect() }
         };
         let of_pool = |pool: &Pool| pool.backends.iter().map(|backend| place(pool, backend)).collect();
         let places = routes.pools.iter().map(of_pool).collect();
