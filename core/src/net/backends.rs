@@ -284,8 +284,8 @@ impl Backends {
                 break;
             }
             remote.reads += 1;
+            let Some(n) = remote.read(&mut self.scratch)? else { break };
             let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-            let Some(n) = remote.read(&link.connection, &mut self.scratch)? else { break };
             let mut input = link.connection.take_input();
             input.extend_from_slice(self.scratch.get(..n).unwrap_or_default());
             engine::receive(&mut self.engine, index, input, &mut round.host(&mut self.links))?;

@@ -225,7 +225,7 @@ fn go_on(
     if !remote.is_open(connection, now)? {
         return Ok(false);
     }
-    while let Some(n) = remote.read(connection, scratch)? {
+    while let Some(n) = remote.read(scratch)? {
         let mut input = connection.take_input();
         input.extend_from_slice(scratch.get(..n).unwrap_or_default());
         if let Some(((), _, meaning)) = connection.next_reply(&input, now)? {

@@ -148,14 +148,9 @@ impl Remote {
     ///
     /// # Errors
     /// The connection has ended.
-    pub(super) fn read<T>(
-        &mut self,
-        connection: &Connection<T>,
-        to: &mut [u8],
-    ) -> Result<Option<usize>, Reason> {
+    pub(super) fn read(&mut self, to: &mut [u8]) -> Result<Option<usize>, Reason> {
         let Some(socket) = self.socket.as_mut().filter(|_| self.readable) else { return Ok(None) };
         match socket.read(to) {
-            Ok(0) if connection.is_validating() => Err(Reason::ReadValidate),
             Ok(0) => Err(Reason::Disconnected),
             Ok(n) => {
                 // A read that leaves room has taken all there was. The next bytes cause an event.

@@ -232,11 +232,6 @@ impl<T> Connection<T> {
         (self.written, self.needed, self.refused) = (0, 0, None);
     }
 
-    /// Returns whether the backend has not told its version yet.
-    pub fn is_validating(&self) -> bool {
-        self.state == State::Validating
-    }
-
     /// Returns whether the owner waits for its socket to be connected.
     pub fn is_connecting(&self) -> bool {
         self.state == State::Connecting
@@ -375,7 +370,8 @@ impl<T> Connection<T> {
         self.deadline = None;
         match self.state {
             State::Connecting => Some(Reason::ConnectTimeout),
-            State::Validating | State::Open => Some(Reason::Timeout),
+            State::Validating => Some(Reason::ReadValidate),
+            State::Open => Some(Reason::Timeout),
             State::Paused => {
                 self.state = State::Closed;
                 None
@@ -612,7 +608,7 @@ mod tests {
         ends(&mut bench, Reason::ConnectTimeout, &[1]);
         bench.connection.connecting(bench.now);
         bench.connection.connected(bench.now);
-        assert_eq!(bench.later(3), Some(Reason::Timeout));
+        assert_eq!(bench.later(3), Some(Reason::ReadValidate));
         for hello in ["ERROR\r\n", "VERSION 1\r\nEND\r\n", "HTTP/1.1 400\r\n", "STORED\r\n"] {
             let mut bench = Bench::closed();
             bench.connection.connecting(bench.now);

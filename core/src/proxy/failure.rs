@@ -7,7 +7,7 @@ pub enum Reason {
     Connecting,
     /// The backend did not accept the connection in time.
     ConnectTimeout,
-    /// The connection ended before the backend told its version.
+    /// The backend did not tell its version in time.
     ReadValidate,
     /// The first reply was not a version.
     BadValidate,
