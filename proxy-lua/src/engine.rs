@@ -9,6 +9,7 @@ use std::time::Instant;
 use memcache_core::Tag;
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::engine::{Client, Engine, Host};
+use memcache_core::internal::proxy::failure::Reason;
 use memcache_core::internal::proxy::hooks::Hooks;
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::reply::Meaning;
@@ -193,8 +194,14 @@ impl Engine for LuaEngine {
         self.take_answers();
     }
 
+    fn check_reply(&self, ask: Ask, _reply: &[u8], _meaning: Meaning) -> Result<(), Reason> {
+        let machine = self.machines.get(machine_of(ask));
+        let is_full = machine.is_some_and(|machine| machine.shared().borrow().is_full());
+        if is_full { Err(Reason::OutOfMemory) } else { Ok(()) }
+    }
+
     fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>) {
-        let number = ask.id & ((1 << MACHINE_BITS) - 1);
+        let number = machine_of(ask);
         let Some(machine) = self.machines.get_mut(number) else { return };
         let reply = reply.map(|(bytes, _)| bytes);
         machine.reply(ask.id >> MACHINE_BITS, ask.number, reply, host, &mut self.from_machine);
@@ -261,4 +268,9 @@ impl Engine for LuaEngine {
             self.close_machines(host);
         }
     }
+}
+
+/// Returns the number of the machine that has sent.
+fn machine_of(ask: Ask) -> usize {
+    ask.id & ((1 << MACHINE_BITS) - 1)
 }

@@ -133,6 +133,10 @@ impl Machine {
         self.collect(host);
         self.budget.set(0);
         let command = request.command.number;
+        if !request.value().is_empty() && self.shared.borrow().is_full() {
+            host.links.counters().no_memory.add(1);
+            return answers.push((asker, NO_MEMORY.to_vec()));
+        }
         let route = self.shared.borrow().route(command, request.key(), tag);
         let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
         let context = match taken {
@@ -144,11 +148,7 @@ impl Machine {
             }
             None => return answers.push((asker, START_FAILURE.to_vec())),
         };
-        if !self.shared.borrow_mut().hold(context, request.value().len()) {
-            slot::give_back(&self.shared, context);
-            host.links.counters().no_memory.add(1);
-            return answers.push((asker, NO_MEMORY.to_vec()));
-        }
+        self.shared.borrow_mut().hold(context, request.value().len());
         let quiet = request.quiet;
         let object = {
             let mut worker = self.shared.borrow_mut();
@@ -211,10 +211,7 @@ impl Machine {
     /// Puts a response into the object of a handle.
     fn arrived(&self, context: usize, handle: usize, mut response: Response, now: Instant) {
         let mut worker = self.shared.borrow_mut();
-        if !worker.hold(context, response.bytes().len()) {
-            worker.report("outofmemory");
-            response = Response::failed();
-        }
+        worker.hold(context, response.bytes().len());
         let Some(one) = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle)) else {
             return;
         };
@@ -562,7 +559,8 @@ impl Machine {
                 }
             }
             (Some(Target::Internal), Some(request), _) => {
-                let response = request.borrow::<Request>().ok();
+                let is_full = self.shared.borrow().is_full();
+                let response = request.borrow::<Request>().ok().filter(|_| !is_full);
                 let response = response.and_then(|request| internal(request.0.as_ref()?, fd, host));
                 self.arrived(context, handle, response.unwrap_or_else(Response::failed), Instant::now());
             }

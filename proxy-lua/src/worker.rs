@@ -242,7 +242,7 @@ pub struct Worker {
     pub made: usize,
     /// Bytes of values that all contexts hold.
     pub held: usize,
-    /// Most of these. 0 for no limit.
+    /// Beyond this, no further values are taken. 0 for no limit.
     pub held_limit: usize,
     routes: Routes,
     tagged: Vec<(String, Routes)>,
@@ -316,16 +316,18 @@ impl Worker {
         (bits ^ bits >> 31).checked_rem(rate) == Some(0)
     }
 
-    /// Adds bytes to those that a context holds. Returns `false`, and adds none, beyond the limit.
-    pub fn hold(&mut self, context: usize, bytes: usize) -> bool {
-        if self.held_limit > 0 && self.held.saturating_add(bytes) > self.held_limit {
-            return false;
-        }
+    /// Adds bytes to those that a context holds.
+    pub fn hold(&mut self, context: usize, bytes: usize) {
         if let Some(context) = self.contexts.get_mut(context) {
             context.held += bytes;
             self.held += bytes;
         }
-        true
+    }
+
+    /// Returns whether contexts hold more bytes than the limit allows. As in memcached, the value
+    /// that exceeds the limit is kept, and later ones are refused.
+    pub fn is_full(&self) -> bool {
+        self.held_limit > 0 && self.held > self.held_limit
     }
 
     /// Removes the functions from those that are counted, before the machine ends.

@@ -343,10 +343,50 @@ fn limits_of_requests_and_of_memory() {
     client.asks(&format!("set k 0 0 6000\r\n{value}\r\n"), "STORED\r\n");
     client.asks("get k\r\n", &format!("VALUE k 0 6000\r\n{value}\r\nEND\r\n"));
     let large = "x".repeat(11_000);
-    client.asks(&format!("set k 0 0 11000\r\n{large}\r\n"), "SERVER_ERROR out of memory\r\n");
     bench.backends[0].cache().set("large", &large, Ttl::Never).unwrap();
-    client.asks("get large\r\n", "SERVER_ERROR backend failure\r\n");
-    client.asks("mn\r\n", "MN\r\n");
+    client.asks("get large\r\n", &format!("VALUE large 0 11000\r\n{large}\r\nEND\r\n"));
+    let stats = bench.server.stats("proxy").unwrap();
+    assert!(stats.contains(&("buffer_memory_used".into(), "0".into())), "{stats:?}");
+}
+
+/// As in memcached, one value may exceed the limit. Then values of requests are refused, and
+/// replies end the connection to their backend.
+#[test]
+fn one_value_may_exceed_the_limit_of_memory() {
+    let manual = Manual::new();
+    let program = format!(
+        "
+        function mcp_config_pools()
+            mcp.buffer_memory_limit(20)
+            return mcp.pool({{ mcp.backend('m', '127.0.0.1', {}) }})
+        end
+        function mcp_config_routes(p)
+            attach_all(p, function(rctx, r, h) return rctx:enqueue_and_wait(r, h) end)
+        end",
+        manual.port,
+    );
+    let bench = Bench::new(0, &program);
+    let mut watcher = bench.client();
+    watcher.asks("watch proxyevents\r\n", "OK\r\n");
+    let mut client = bench.client();
+    let large = "x".repeat(11_000);
+    client.send(&format!("ms large 11000\r\n{large}\r\nms k 1\r\nv\r\nmg k\r\n"));
+    let (line, mut socket) = manual.ask();
+    assert_eq!(line, "ms large 11000");
+    assert_eq!(manual.ask().0, large);
+    assert_eq!(manual.ask().0, "mg k", "a request without a value takes no memory");
+    socket.write_all(b"HD\r\n").unwrap();
+    assert_eq!(client.line(), "SERVER_ERROR backend failure\r\n");
+    assert_eq!(client.line(), "SERVER_ERROR out of memory\r\n");
+    assert_eq!(client.line(), "SERVER_ERROR backend failure\r\n");
+    let line = watcher.line();
+    assert!(line.contains(" type=proxy_backend error=outofmemory name=127.0.0.1 "), "{line}");
+    client.send("ms k 1\r\nv\r\n");
+    assert_eq!(manual.ask().0, "ms k 1");
+    let (line, mut socket) = manual.ask();
+    assert_eq!(line, "v");
+    socket.write_all(b"HD\r\n").unwrap();
+    assert_eq!(client.line(), "HD\r\n");
     let stats = bench.server.stats("proxy").unwrap();
     assert!(stats.contains(&("buffer_memory_used".into(), "0".into())), "{stats:?}");
 }

@@ -76,9 +76,12 @@ pub trait Engine {
     /// Takes the reply to a send, or its absence.
     fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>);
 
-    /// Returns whether a reply may be that to a send. If not, the connection ends.
-    fn is_reply_to(&self, _ask: Ask, _reply: &[u8], _meaning: Meaning) -> bool {
-        true
+    /// Checks whether a reply may be that to a send, and has room.
+    ///
+    /// # Errors
+    /// The reason for which the connection has to end.
+    fn check_reply(&self, _ask: Ask, _reply: &[u8], _meaning: Meaning) -> Result<(), Reason> {
+        Ok(())
     }
 
     /// Takes an answer: its slot, and its bytes.
@@ -119,9 +122,9 @@ pub fn receive<E: Engine>(
             Ok(Some((ask, length, meaning))) => {
                 used += length;
                 let reply = rest.get(..length).unwrap_or_default();
-                if !engine.is_reply_to(ask, reply, meaning) {
+                if let Err(reason) = engine.check_reply(ask, reply, meaning) {
                     engine.reply(ask, None, host);
-                    break Err(Reason::WrongReply);
+                    break Err(reason);
                 }
                 engine.reply(ask, Some((reply, meaning)), host);
             }

@@ -32,7 +32,7 @@ pub enum Reason {
     Refused,
     /// A reply with another key or opaque than the request, or to another command.
     WrongReply,
-    /// Replies that have not come completely hold too much memory.
+    /// Replies hold too much memory.
     OutOfMemory,
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::engine::{Client, Engine, Host};
+use super::failure::Reason;
 use super::hooks::Hooks;
 use super::links::Ask;
 use super::relay::Relay;
@@ -57,10 +58,10 @@ impl Engine for AnyEngine {
         }
     }
 
-    fn is_reply_to(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> bool {
+    fn check_reply(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> Result<(), Reason> {
         match self {
-            Self::Native(relay) => relay.is_reply_to(ask, reply, meaning),
-            Self::Other(engine) => engine.is_reply_to(ask, reply, meaning),
+            Self::Native(relay) => relay.check_reply(ask, reply, meaning),
+            Self::Other(engine) => engine.check_reply(ask, reply, meaning),
         }
     }
 

@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use super::command::Kind;
 use super::engine::{Client, Engine, Host};
+use super::failure::Reason;
 use super::generations::{Generation, Generations};
 use super::health::Eject;
 use super::hooks::Hooks;
@@ -567,10 +568,11 @@ impl Engine for Relay {
         self.land(host);
     }
 
-    fn is_reply_to(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> bool {
-        let Some(active) = self.active.get(ask.id) else { return true };
-        let Some(send) = active.sends.get(ask.number) else { return true };
-        active.request.is_answered_by(send.work, reply, meaning)
+    fn check_reply(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> Result<(), Reason> {
+        let Some(active) = self.active.get(ask.id) else { return Ok(()) };
+        let Some(send) = active.sends.get(ask.number) else { return Ok(()) };
+        let is_answer = active.request.is_answered_by(send.work, reply, meaning);
+        if is_answer { Ok(()) } else { Err(Reason::WrongReply) }
     }
 
     fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
