@@ -257,6 +257,33 @@ fn failover_asks_the_next_pool() {
 }
 
 #[test]
+fn a_route_waits_for_a_slow_backend_as_long_as_it_may() {
+    let bench = Bench::new(2, "route = 'a'");
+    let slow = FaultRule { key: Some(b"k".to_vec()), ..FaultRule::new(Fault::Delay(PATIENCE * 100)) };
+    bench.cache(0).faults().add(slow);
+    let [a, b] = [0, 1].map(|at| address(&bench.backends[at]).to_string());
+    let proxy = |route: &str| {
+        let text = format!(
+            "route = {route}\n[pools]\nb.backends = ['{b}']\n\
+             a = {{ backends = ['{a}'], read_timeout_ms = 3600000 }}\n"
+        );
+        start(ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() })
+    };
+    let failover = proxy("{ failover = [{ failover = ['a'], wait_ms = 10 }, 'b'] }");
+    let mut client = Client::new(&failover);
+    for _ in 0..3 {
+        client.asks("set k 0 0 1\r\nx\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n");
+    }
+    assert_eq!(bench.cache(1).get("k").as_deref(), Some(&b"x"[..]));
+    let fastest = proxy("{ all_fastest = ['a', 'null'], until_hit = true, wait_ms = 10 }");
+    let mut client = Client::new(&fastest);
+    client.asks("get k\r\nmg k v\r\n", "END\r\nEN\r\n");
+    let late = proxy("{ all_fastest = ['a'], wait_ms = 10 }");
+    let mut client = Client::new(&late);
+    client.asks("set k 0 0 1 noreply\r\nx\r\nget n k\r\n", &"SERVER_ERROR backend failure\r\n".repeat(2));
+}
+
+#[test]
 fn all_sync_stores_everywhere_and_answers_with_the_worst() {
     let bench = Bench::new(3, "route = { all_sync = ['a', 'b', 'c'] }");
     let mut client = bench.client();

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::time::{Duration, Instant};
+
 use memcache_rs::internal::proxy::bucket::Bucket;
 use memcache_rs::internal::proxy::command::Command;
 use memcache_rs::internal::proxy::config;
@@ -15,13 +17,15 @@ use Work::{Client, Delete, Fill, Item};
 
 const POOLS: usize = 5;
 const MARKS: [Mark; 3] = [Good, Miss, Error];
+/// The longest time of a reply, and of a wait for it.
+const MAX_MILLIS: u64 = 1_000_000;
 
 /// A route to be, whose children are numbers that `build` turns into nodes before it.
 #[derive(Debug, Clone)]
 enum Plan {
-    Failover(Vec<usize>, bool, usize),
+    Failover(Vec<usize>, bool, usize, Option<u64>),
     Sync(Vec<usize>, bool),
-    Fastest(Vec<usize>, bool),
+    Fastest(Vec<usize>, bool, Option<u64>),
     Shadow(usize, usize),
     WarmUp(usize, usize),
     Migrate(usize, usize, u64),
@@ -34,10 +38,12 @@ enum Plan {
 fn plan() -> impl Strategy<Value = Plan> {
     let list = || vec(any::<usize>(), 1..4);
     let one = any::<usize>;
+    let wait = || proptest::option::of(1..MAX_MILLIS);
     prop_oneof![
-        3 => (list(), any::<bool>(), 1..4usize).prop_map(|(list, hit, tries)| Plan::Failover(list, hit, tries)),
+        3 => (list(), any::<bool>(), 1..4usize, wait())
+            .prop_map(|(list, hit, tries, wait)| Plan::Failover(list, hit, tries, wait)),
         3 => (list(), any::<bool>()).prop_map(|(list, last)| Plan::Sync(list, last)),
-        3 => (list(), any::<bool>()).prop_map(|(list, hit)| Plan::Fastest(list, hit)),
+        3 => (list(), any::<bool>(), wait()).prop_map(|(list, hit, wait)| Plan::Fastest(list, hit, wait)),
         1 => (one(), one()).prop_map(|(child, to)| Plan::Shadow(child, to)),
         2 => (one(), one()).prop_map(|(cold, warm)| Plan::WarmUp(cold, warm)),
         1 => (one(), one(), 0..40u64).prop_map(|(from, to, start)| Plan::Migrate(from, to, start)),
@@ -63,13 +69,18 @@ fn build(plans: &[Plan]) -> Routes {
         let node = |n: &usize| count - 1 - (n % count) * (n / 7 % 2 + 1) / 2;
         let list = |list: &[usize]| list.iter().map(node).collect::<Vec<NodeId>>();
         let route = match plan {
-            Plan::Failover(children, until_hit, tries) => {
-                Route::Failover { children: list(children), until_hit: *until_hit, tries: *tries }
-            }
+            Plan::Failover(children, until_hit, tries, wait) => Route::Failover {
+                children: list(children),
+                until_hit: *until_hit,
+                tries: *tries,
+                wait: wait.map(Duration::from_millis),
+            },
             Plan::Sync(children, is_last) => Route::AllSync { children: list(children), last: *is_last },
-            Plan::Fastest(children, until_hit) => {
-                Route::AllFastest { children: list(children), until_hit: *until_hit }
-            }
+            Plan::Fastest(children, until_hit, wait) => Route::AllFastest {
+                children: list(children),
+                until_hit: *until_hit,
+                wait: wait.map(Duration::from_millis),
+            },
             Plan::Shadow(child, to) => Route::Shadow { child: node(child), to: node(to), percent: 100 },
             Plan::WarmUp(cold, warm) => Route::WarmUp { cold: node(cold), warm: node(warm) },
             Plan::Migrate(from, to, start) => {
@@ -111,16 +122,16 @@ struct Ran {
     sends: Vec<Send>,
 }
 
-/// Runs a request. `order` picks which of the open sends gets its reply next.
-fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, order: &[usize]) -> Ran {
+/// Runs a request. `delay` is the time in milliseconds after which a send gets its reply.
+fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, delay: impl Fn(&Send) -> u64) -> Ran {
     let mut buckets = vec![Bucket::default(); routes.limits];
     let request = Request { key: b"k", command: Command::named(word).unwrap(), draw: 7 };
     let (mut actions, mut open) = (Vec::new(), Vec::new());
     let mut ran = Ran { answer: None, sends: Vec::new() };
-    let millis = NOW * 1000;
-    let mut turn = Turn { routes, request, millis, buckets: &mut buckets, actions: &mut actions };
+    let (millis, start) = (NOW * 1000, Instant::now());
+    let (buckets, actions) = (&mut buckets[..], &mut actions);
+    let mut turn = Turn { routes, request, now: start, millis, buckets, actions };
     let mut run = Run::start(&mut turn);
-    let mut order = order.iter().cycle();
     loop {
         for action in turn.actions.drain(..) {
             match action {
@@ -129,16 +140,24 @@ fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, order: &[usize
                 Action::Send(send) => {
                     assert_eq!(send.number, ran.sends.len());
                     ran.sends.push(send);
-                    open.push(send);
+                    open.push((turn.now + Duration::from_millis(delay(&send)), send));
                 }
             }
         }
         assert_eq!(run.is_finished(), ran.answer.is_some());
         assert_eq!(run.is_over(), open.is_empty());
-        if open.is_empty() {
-            return ran;
+        // The first of those with the shortest time.
+        let next = open.iter().enumerate().min_by_key(|(_, (time, _))| *time);
+        let Some((at, (time, _))) = next.map(|(at, open)| (at, *open)) else { return ran };
+        if let Some(deadline) = run.deadline().filter(|deadline| *deadline < time) {
+            assert!(deadline >= turn.now, "the time goes back");
+            turn.now = deadline;
+            run.expire(&mut turn);
+            assert!(run.deadline().is_none_or(|next| next > deadline), "no end of the wait");
+            continue;
         }
-        let send = open.remove(order.next().unwrap() % open.len());
+        turn.now = time;
+        let (_, send) = open.remove(at);
         run.on_reply(send.number, mark(&send), &mut turn);
         // A second reply counts for nothing.
         let count = turn.actions.len();
@@ -147,37 +166,71 @@ fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, order: &[usize
     }
 }
 
-/// Returns the answer of a node to a read if pools answer by `marks`: the rules in a few words.
-/// `None` if it depends on the order of replies.
-fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
-    let of = |node: &NodeId| model(routes, *node, marks);
-    let all = |children: &[NodeId]| children.iter().map(of).collect::<Option<Vec<Mark>>>();
+/// The time of replies that come in the order of their requests.
+fn at_once(_: &Send) -> u64 {
+    0
+}
+
+/// A mark, and the time after which it comes.
+type Timed = (u64, Mark);
+
+/// Returns the answer of a node to a read if pools answer by `pools`: the rules in a few words.
+/// `None` if it depends on which of two replies at the same time counts.
+fn model(routes: &Routes, node: NodeId, pools: &[Timed]) -> Option<Timed> {
+    let of = |node: &NodeId| model(routes, *node, pools);
+    let all = |children: &[NodeId]| children.iter().map(of).collect::<Option<Vec<Timed>>>();
+    let millis = |wait: &Option<Duration>| wait.map(|wait| wait.as_millis() as u64);
     Some(match &routes.nodes[node] {
-        Route::Pool(pool) => marks[*pool],
-        Route::Null => Miss,
-        Route::Local => Good,
-        Route::Error(_) => Error,
-        Route::Failover { children, until_hit, tries } => {
-            let marks = all(children)?;
-            let asked = &marks[..(*tries).min(marks.len())];
-            let stops = |mark: &&Mark| **mark == Good || **mark == Miss && !until_hit;
-            let best = asked.iter().min().copied()?;
-            asked.iter().find(stops).copied().unwrap_or(best)
+        Route::Pool(pool) => pools[*pool],
+        Route::Null => (0, Miss),
+        Route::Local => (0, Good),
+        Route::Error(_) => (0, Error),
+        Route::Failover { children, until_hit, tries, wait } => {
+            let (mut sum, mut best) = (0, None);
+            for child in children.iter().take(*tries) {
+                let (time, mark) = match (of(child)?, millis(wait)) {
+                    ((time, _), Some(wait)) if time == wait => None?,
+                    ((time, _), Some(wait)) if time > wait => (wait, Error),
+                    (timed, _) => timed,
+                };
+                sum += time;
+                best = best.min(Some(mark)).or(Some(mark));
+                if mark == Good || mark == Miss && !until_hit {
+                    return Some((sum, mark));
+                }
+            }
+            (sum, best?)
         }
         Route::AllSync { children, last } => {
-            let marks = all(children)?;
-            if *last && !marks.contains(&Error) { *marks.last()? } else { *marks.iter().max()? }
+            let timed = all(children)?;
+            let time = timed.iter().map(|(time, _)| *time).max()?;
+            let worst = timed.iter().map(|(_, mark)| *mark).max()?;
+            (time, if *last && worst != Error { timed.last()?.1 } else { worst })
         }
-        Route::AllFastest { children, until_hit } => {
-            let marks = all(children)?;
-            let best = *marks.iter().min()?;
-            let is_open = !until_hit && marks.contains(&Good) && marks.contains(&Miss);
-            if is_open { None? } else { best }
+        Route::AllFastest { children, until_hit, wait } => {
+            let mut timed = all(children)?;
+            timed.sort();
+            let end = millis(wait).unwrap_or(u64::MAX);
+            if timed.iter().any(|(time, _)| *time == end) {
+                return None;
+            }
+            timed.retain(|(time, _)| *time < end);
+            let stops = |mark: Mark| mark == Good || mark == Miss && !until_hit;
+            if let Some((time, mark)) = timed.iter().find(|(_, mark)| stops(*mark)).copied() {
+                let is_open = timed.iter().any(|(at, other)| *at == time && stops(*other) && *other != mark);
+                return if is_open { None } else { Some((time, mark)) };
+            }
+            let best = timed.iter().map(|(_, mark)| *mark).min().unwrap_or(Error);
+            let is_whole = timed.len() == children.len();
+            (if is_whole { timed.last()?.0 } else { end }, best)
         }
         Route::Shadow { child, .. } | Route::Ttl(child, _) | Route::Hot(child, _) => of(child)?,
         Route::WarmUp { cold, warm } => match of(cold)? {
-            Miss if of(warm)? == Good => Good,
-            mark => mark,
+            (first, Miss) => {
+                let (second, mark) = of(warm)?;
+                (first + second, mark.min(Miss))
+            }
+            timed => timed,
         },
         Route::Migrate { from, to, start, interval } => of(if NOW < start + interval { from } else { to })?,
         // A limit that is reached twice depends on the order.
@@ -192,22 +245,21 @@ fn model(routes: &Routes, node: NodeId, marks: &[Mark]) -> Option<Mark> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
-    /// One answer, bounded sends, and the answer of the model, in any order of replies.
+    /// One answer, bounded sends, and the answer of the model, whenever replies come.
     #[test]
     fn random_routes_keep_the_rules(
         plans in vec(plan(), 1..12),
-        marks in vec(0..3usize, POOLS),
-        order in vec(any::<usize>(), 1..20),
+        pools in vec((0..MAX_MILLIS, 0..3usize), POOLS),
         write in any::<bool>(),
     ) {
         let routes = build(&plans);
-        let marks: Vec<Mark> = marks.iter().map(|mark| MARKS[*mark]).collect();
-        let reply = |send: &Send| match send.work {
-            Fill(_) | Delete => Good,
-            Client if write && marks[send.pool] == Miss => Good,
-            _ => marks[send.pool],
+        let pools: Vec<Timed> = pools.iter().map(|(time, mark)| (*time, MARKS[*mark])).collect();
+        let reply = |send: &Send| match (send.work, pools[send.pool].1) {
+            (Fill(_) | Delete, _) => Good,
+            (Client, Miss) if write => Good,
+            (_, mark) => mark,
         };
-        let ran = run(&routes, if write { "set" } else { "get" }, reply, &order);
+        let ran = run(&routes, if write { "set" } else { "get" }, reply, |send| pools[send.pool].0);
         prop_assert!(ran.sends.len() <= routes.most_sends());
         let answer = ran.answer.unwrap();
         match answer.source {
@@ -221,6 +273,7 @@ proptest! {
                 prop_assert!(matches!(routes.nodes[node], Route::Error(_)));
                 prop_assert_eq!(answer.mark, Error);
             }
+            Source::Late => prop_assert_eq!(answer.mark, Error),
         }
         // Only items that were read are added elsewhere.
         for send in &ran.sends {
@@ -229,7 +282,7 @@ proptest! {
                 prop_assert_eq!(reply(&ran.sends[from]), Good);
             }
         }
-        if !write && let Some(mark) = model(&routes, routes.root, &marks) {
+        if !write && let Some((_, mark)) = model(&routes, routes.root, &pools) {
             prop_assert_eq!(answer.mark, mark);
         }
     }
@@ -242,7 +295,7 @@ proptest! {
         let text = format!("route = {{ failover = [{list}], until_hit = {until_hit} }}\n{}", pools(marks.len()));
         let routes = config::parse(&text).unwrap();
         let marks: Vec<Mark> = marks.iter().map(|mark| MARKS[*mark]).collect();
-        let ran = run(&routes, "get", |send| marks[send.pool], &[0]);
+        let ran = run(&routes, "get", |send| marks[send.pool], at_once);
         let stops = |mark: &Mark| *mark == Good || *mark == Miss && !until_hit;
         let asked = marks.iter().position(stops).map_or(marks.len(), |at| at + 1);
         prop_assert_eq!(ran.sends.iter().map(|send| send.pool).collect::<Vec<_>>(), (0..asked).collect::<Vec<_>>());
@@ -271,10 +324,10 @@ fn sends(text: &str, word: &str, marks: [Mark; 3]) -> (Vec<(char, Work)>, Option
         Client | Item => marks[send.pool],
         Fill(_) | Delete => Good,
     };
-    let ran = run(&routes, word, reply, &[0]);
+    let ran = run(&routes, word, reply, at_once);
     let from = match ran.answer.unwrap().source {
         Source::Reply(number) => Some(name(&ran.sends[number])),
-        Source::Null | Source::Error(_) => None,
+        Source::Null | Source::Error(_) | Source::Late => None,
     };
     (ran.sends.iter().map(|send| (name(send), send.work)).collect(), from)
 }
@@ -287,7 +340,7 @@ fn all_sync_answers_with_the_worst() {
         assert_eq!((sent.len(), answer), (3, Some(from)), "{marks:?}");
     }
     // Of equal replies that of the first route counts, although the last one comes first.
-    let ran = run(&routes(all), "get", |_| Error, &[2, 1, 0]);
+    let ran = run(&routes(all), "get", |_| Error, |send| 3 - send.number as u64);
     assert_eq!(ran.answer.unwrap().source, Source::Reply(0));
 }
 
@@ -300,6 +353,42 @@ fn all_fastest_answers_with_the_first_that_is_good() {
     assert_eq!(sends(until_hit, "get", [Error, Miss, Error]).1, Some('b'));
     // Each is asked, also if the first one answers at once.
     assert_eq!(sends(all, "get", [Good, Good, Good]).0.len(), 3);
+}
+
+/// Pool `a` replies after 50 ms, `b` after 5, and `c` at once.
+fn after(text: &str, marks: [Mark; 3]) -> (String, Option<char>) {
+    let name = |send: &Send| ['a', 'b', 'c'][send.pool];
+    let ran = run(&routes(text), "get", |send| marks[send.pool], |send| [50, 5, 0][send.pool]);
+    let from = match ran.answer.unwrap().source {
+        Source::Reply(number) => Some(name(&ran.sends[number])),
+        Source::Null | Source::Error(_) | Source::Late => None,
+    };
+    (ran.sends.iter().map(name).collect(), from)
+}
+
+#[test]
+fn a_failover_does_not_wait_for_a_slow_route() {
+    let route = |wait: u64| format!("route = {{ failover = ['a', 'b'], wait_ms = {wait} }}");
+    assert_eq!(after(&route(51), [Good; 3]), ("a".into(), Some('a')));
+    // The answer of the first one comes while the second one is asked.
+    assert_eq!(after(&route(49), [Good; 3]), ("ab".into(), Some('b')));
+    assert_eq!(after(&route(49), [Good, Miss, Good]), ("ab".into(), Some('b')));
+    assert_eq!(after(&route(48), [Good, Error, Good]), ("ab".into(), Some('b')));
+    assert_eq!(after(&route(1), [Good; 3]), ("ab".into(), None));
+    let nested = "route = { failover = [{ failover = ['a', 'a'], wait_ms = 40 }, 'c'], wait_ms = 60 }";
+    assert_eq!(after(nested, [Error, Good, Good]), ("aac".into(), Some('c')));
+}
+
+#[test]
+fn all_fastest_answers_with_the_best_in_time() {
+    let route = |wait: u64| {
+        format!("route = {{ all_fastest = ['a', 'b', 'c'], until_hit = true, wait_ms = {wait} }}")
+    };
+    assert_eq!(after(&route(51), [Good, Miss, Error]), ("abc".into(), Some('a')));
+    assert_eq!(after(&route(49), [Good, Miss, Error]), ("abc".into(), Some('b')));
+    assert_eq!(after(&route(1), [Good, Miss, Error]), ("abc".into(), Some('c')));
+    let slow = "route = { all_fastest = ['a', 'b'], wait_ms = 1 }";
+    assert_eq!(after(slow, [Good; 3]), ("ab".into(), None));
 }
 
 #[test]
@@ -352,8 +441,15 @@ fn draws_are_spread() {
         let request = |draw| Request { key: b"k", command: Command::named("get").unwrap(), draw };
         let mut actions = Vec::new();
         for draw in 0..3000 {
-            let (request, actions) = (request(draw), &mut actions);
-            drop(Run::start(&mut Turn { routes: &routes, request, millis: 0, buckets: &mut [], actions }));
+            let (request, now, actions) = (request(draw), Instant::now(), &mut actions);
+            drop(Run::start(&mut Turn {
+                routes: &routes,
+                request,
+                now,
+                millis: 0,
+                buckets: &mut [],
+                actions,
+            }));
         }
         actions.iter().filter(|action| matches!(action, Action::Send(send) if send.pool == pool)).count()
     };
@@ -395,8 +491,8 @@ fn a_limit_lasts_over_requests() {
     let mut ask = |millis| {
         let mut actions = Vec::new();
         let request = Request { key: b"k", command: Command::named("get").unwrap(), draw: 0 };
-        let (buckets, actions) = (&mut buckets, &mut actions);
-        Run::start(&mut Turn { routes: &routes, request, millis, buckets, actions });
+        let (now, buckets, actions) = (Instant::now(), &mut buckets[..], &mut actions);
+        Run::start(&mut Turn { routes: &routes, request, now, millis, buckets, actions });
         matches!(actions[..], [Action::Send(_)])
     };
     assert_eq!([ask(5000), ask(5000), ask(5000), ask(5500), ask(5500)], [true, true, false, true, false]);
@@ -411,5 +507,5 @@ fn lookups_take_the_longest_prefix_and_the_word() {
         assert_eq!(sends(commands, word, [Good; 3]).1, Some(pool), "{word}");
     }
     let ttl = routes("route = { ttl = { ttl = 'a', seconds = 5 }, seconds = 9 }");
-    assert_eq!(run(&ttl, "set", |_| Good, &[0]).sends[0].ttl, Some(5));
+    assert_eq!(run(&ttl, "set", |_| Good, at_once).sends[0].ttl, Some(5));
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use memcache_core::ProxyError;
@@ -220,11 +220,14 @@ fn named(routes: &Routes, node: NodeId) -> Option<&str> {
 /// Returns the kind of a node and its numbers.
 fn title(routes: &Routes, node: NodeId) -> String {
     let until = |until_hit: &bool| if *until_hit { " until a hit" } else { "" };
+    let in_time = |wait: &Option<Duration>| {
+        wait.map_or_else(String::new, |wait| format!(", wait {} ms", wait.as_millis()))
+    };
     match routes.nodes.get(node) {
-        Some(Route::Failover { children, until_hit, tries }) if *tries < children.len() => {
-            format!("failover{}, {tries} tries", until(until_hit))
+        Some(Route::Failover { children, until_hit, tries, wait }) => {
+            let tries = if *tries < children.len() { format!(", {tries} tries") } else { String::new() };
+            format!("failover{}{tries}{}", until(until_hit), in_time(wait))
         }
-        Some(Route::Failover { until_hit, .. }) => format!("failover{}", until(until_hit)),
         Some(Route::AllSync { last, .. }) => {
             if *last {
                 "all_sync, the last one answers".into()
@@ -232,7 +235,9 @@ fn title(routes: &Routes, node: NodeId) -> String {
                 "all_sync".into()
             }
         }
-        Some(Route::AllFastest { until_hit, .. }) => format!("all_fastest{}", until(until_hit)),
+        Some(Route::AllFastest { until_hit, wait, .. }) => {
+            format!("all_fastest{}{}", until(until_hit), in_time(wait))
+        }
         Some(Route::Random(_)) => "random".into(),
         Some(Route::Ttl(_, seconds)) => format!("ttl {seconds} s"),
         Some(Route::Shadow { percent, .. }) => format!("shadow {percent}%"),
@@ -365,6 +370,7 @@ impl Explanation<'_> {
                 }
             }
             Source::Null => "a miss".into(),
+            Source::Late => "an error, because no reply came in time".into(),
             Source::Error(node) => match self.routes.nodes.get(node) {
                 Some(Route::Error(text)) => format!("SERVER_ERROR {text}"),
                 _ => "an error".into(),

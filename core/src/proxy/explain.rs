@@ -1,6 +1,7 @@
 //! Explains a request: carries it through its routes with pretended replies.
 
 use std::collections::{HashSet, VecDeque};
+use std::time::Instant;
 
 use super::bucket::Bucket;
 use super::command::Kind;
@@ -39,7 +40,8 @@ pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Ve
     let (mut events, mut actions, mut waiting) = (Vec::new(), Vec::new(), VecDeque::new());
     let mut looks = Vec::new();
     let millis = pretence.time.saturating_mul(1000);
-    let mut turn = Turn { routes, request, millis, buckets: &mut buckets, actions: &mut actions };
+    let (buckets, actions) = (&mut buckets[..], &mut actions);
+    let mut turn = Turn { routes, request, now: Instant::now(), millis, buckets, actions };
     let mut run = Run::start_noting(&mut turn);
     loop {
         events.extend(run.take_notes().into_iter().map(Event::Decided));

@@ -5,7 +5,7 @@
 //!      ◀── answers ◀── Run ◀── marks ◀── Links ◀── backend
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -82,6 +82,8 @@ struct Active {
     times: Vec<(usize, Instant)>,
     /// Replies that may still become the answer, by the number of their send.
     replies: Vec<(usize, Vec<u8>)>,
+    /// Its time in [`Relay::timers`].
+    deadline: Option<Instant>,
     /// The fetch for a local cache that it carries out.
     flight: Option<Box<Flight>>,
 }
@@ -102,30 +104,18 @@ type Landed = (Ask, Mark, Option<Arc<[u8]>>);
 type FlightPlace = (u64, NodeId, Vec<u8>);
 
 impl Active {
-    /// Hands the result of a look into a local cache to the run.
-    fn resume_look(
+    /// Hands an event to the run.
+    fn turn(
         &mut self,
-        number: usize,
-        fetches: bool,
-        (generations, millis, actions): (&mut Generations, u64, &mut Vec<Action>),
+        (generations, actions): (&mut Generations, &mut Vec<Action>),
+        host: &Host<'_>,
+        event: impl FnOnce(&mut Run, &mut Turn<'_>),
     ) {
         let Self { request, draw, run, generation, .. } = self;
         let request = Request { key: request.key(), command: request.command, draw: *draw };
         let Generation { routes, buckets, .. } = generations.get(*generation);
-        run.on_look(number, fetches, &mut Turn { routes, request, millis, buckets, actions });
-    }
-
-    /// Hands the mark of a reply to the run.
-    fn resume(
-        &mut self,
-        number: usize,
-        mark: Mark,
-        (generations, millis, actions): (&mut Generations, u64, &mut Vec<Action>),
-    ) {
-        let Self { request, draw, run, generation, .. } = self;
-        let request = Request { key: request.key(), command: request.command, draw: *draw };
-        let Generation { routes, buckets, .. } = generations.get(*generation);
-        run.on_reply(number, mark, &mut Turn { routes, request, millis, buckets, actions });
+        let (now, millis) = (host.now, host.millis);
+        event(run, &mut Turn { routes, request, now, millis, buckets, actions });
     }
 }
 
@@ -168,6 +158,8 @@ pub struct Relay {
     generations: Generations,
     active: Slots<Active>,
     gets: Slots<Gathering>,
+    /// The times at which requests go on without replies, and their numbers.
+    timers: BTreeSet<(Instant, usize)>,
     /// Bytes that requests and replies under way hold.
     held: usize,
     /// Most of these.
@@ -192,6 +184,7 @@ impl Relay {
             generations: Generations::new(shared, links),
             active: Slots::default(),
             gets: Slots::default(),
+            timers: BTreeSet::new(),
             held: 0,
             limit,
             actions: Vec::new(),
@@ -214,14 +207,15 @@ impl Relay {
         self.draw ^= self.draw << 17;
         let draw = self.draw;
         let about = Request { key: request.key(), command: request.command, draw };
-        let (millis, actions) = (host.millis, &mut self.actions);
+        let (now, millis, actions) = (host.now, host.millis, &mut self.actions);
         let (generation, Generation { routes, buckets, .. }) = self.generations.begin();
         let root = routes.root_of(client.tag);
-        let run = Run::start_at(root, &mut Turn { routes, request: about, millis, buckets, actions });
+        let run = Run::start_at(root, &mut Turn { routes, request: about, now, millis, buckets, actions });
         let (asker, sends, times, replies) = (Some(asker), Vec::new(), Vec::new(), Vec::new());
         let fd = client.fd;
+        let (deadline, flight) = (None, None);
         let active =
-            Active { asker, fd, request, draw, run, generation, sends, times, replies, flight: None };
+            Active { asker, fd, request, draw, run, generation, sends, times, replies, deadline, flight };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
         self.land(host);
@@ -242,8 +236,8 @@ impl Relay {
                 Look::Hit(reply) => {
                     self.held += reply.len();
                     active.replies.push((number, reply.to_vec()));
-                    let world = (&mut self.generations, host.millis, &mut self.actions);
-                    return active.resume(number, Mark::Good, world);
+                    let world = (&mut self.generations, &mut self.actions);
+                    return active.turn(world, host, |run, turn| run.on_reply(number, Mark::Good, turn));
                 }
                 Look::Fetch(stamp) => {
                     let place = (active.generation, node, key.to_vec());
@@ -264,8 +258,8 @@ impl Relay {
             }
         }
         if let Some(active) = self.active.get_mut(id) {
-            let world = (&mut self.generations, host.millis, &mut self.actions);
-            active.resume_look(number, fetches, world);
+            let world = (&mut self.generations, &mut self.actions);
+            active.turn(world, host, |run, turn| run.on_look(number, fetches, turn));
         }
     }
 
@@ -283,7 +277,7 @@ impl Relay {
         let Flight { place, stamp, waiters } = *flight;
         let reply: Option<Arc<[u8]>> = match outcome.source {
             Source::Reply(number) => reply_of(&active.replies, current, number).map(Arc::from),
-            Source::Null | Source::Error(_) => None,
+            Source::Null | Source::Error(_) | Source::Late => None,
         };
         if let Some(cache) = cache(&mut self.generations, active.generation, node)
             && let Some(reply) = reply.as_ref().filter(|_| outcome.mark == Mark::Good)
@@ -300,8 +294,8 @@ impl Relay {
     fn land(&mut self, host: &mut Host<'_>) {
         while let Some((ask, mark, reply)) = self.landed.pop() {
             let Some(active) = self.active.get_mut(ask.id) else { continue };
-            let world = (&mut self.generations, host.millis, &mut self.actions);
-            active.resume(ask.number, mark, world);
+            let world = (&mut self.generations, &mut self.actions);
+            active.turn(world, host, |run, turn| run.on_reply(ask.number, mark, turn));
             self.carry_out(ask.id, reply.as_deref().map(|reply| (ask.number, reply)), host);
         }
     }
@@ -337,15 +331,22 @@ impl Relay {
                             counters.errors.add(1);
                         }
                         active.log(self.generations.get(active.generation), send.number, None, mark, host);
-                        let world = (&mut self.generations, host.millis, &mut self.actions);
-                        active.resume(send.number, mark, world);
+                        let world = (&mut self.generations, &mut self.actions);
+                        active.turn(world, host, |run, turn| run.on_reply(send.number, mark, turn));
                     }
                 }
             }
         }
         self.actions.clear();
         let Some(active) = self.active.get_mut(id) else { return };
-        if active.run.is_over() {
+        let is_over = active.run.is_over();
+        let deadline = if is_over { None } else { active.run.deadline() };
+        if active.deadline != deadline {
+            let earlier = std::mem::replace(&mut active.deadline, deadline);
+            earlier.map(|time| self.timers.remove(&(time, id)));
+            self.timers.extend(deadline.map(|time| (time, id)));
+        }
+        if is_over {
             let replies: usize = active.replies.iter().map(|(_, bytes)| bytes.len()).sum();
             self.held = self.held.saturating_sub(cost(&active.request) + replies);
             let generation = active.generation;
@@ -392,8 +393,8 @@ impl Relay {
         // An answer needs the bytes at once, so the limit on them counts for requests to come.
         self.held += reply.len();
         active.replies.push((number, reply));
-        let world = (&mut self.generations, host.millis, &mut self.actions);
-        active.resume(number, mark, world);
+        let world = (&mut self.generations, &mut self.actions);
+        active.turn(world, host, |run, turn| run.on_reply(number, mark, turn));
     }
 
     /// Sends a request of a run.
@@ -444,6 +445,7 @@ impl Relay {
         let mut answer = Vec::new();
         match outcome.source {
             Source::Null => answer.extend_from_slice(request.miss()),
+            Source::Late => answer.extend_from_slice(BACKEND_FAILURE),
             Source::Error(node) => {
                 let text = match self.generations.get(*generation).routes.nodes.get(node) {
                     Some(Route::Error(text)) => text.as_str(),
@@ -561,8 +563,8 @@ impl Engine for Relay {
         }
         // Each child of a `failover` would refuse the store, so each deletes its item.
         let mark = if active.request.refusal.is_some() { Mark::Error } else { mark };
-        let world = (&mut self.generations, host.millis, &mut self.actions);
-        active.resume(ask.number, mark, world);
+        let world = (&mut self.generations, &mut self.actions);
+        active.turn(world, host, |run, turn| run.on_reply(ask.number, mark, turn));
         let current = reply.map(|(bytes, _)| (ask.number, bytes));
         self.carry_out(ask.id, current, host);
         self.land(host);
@@ -581,6 +583,22 @@ impl Engine for Relay {
 
     fn held(&self) -> usize {
         self.held
+    }
+
+    fn deadline(&mut self) -> Option<Instant> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    fn expire(&mut self, host: &mut Host<'_>) {
+        while let Some(&(time, id)) = self.timers.first().filter(|(time, _)| *time <= host.now) {
+            self.timers.remove(&(time, id));
+            let Some(active) = self.active.get_mut(id) else { continue };
+            active.deadline = None;
+            let world = (&mut self.generations, &mut self.actions);
+            active.turn(world, host, Run::expire);
+            self.carry_out(id, None, host);
+            self.land(host);
+        }
     }
 
     fn woken(&mut self, host: &mut Host<'_>) {

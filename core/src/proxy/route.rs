@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use memchr::memmem;
 
@@ -87,6 +88,8 @@ pub enum Route {
         until_hit: bool,
         /// The number of children to ask at most.
         tries: usize,
+        /// The time for the answer of each child. A later one is dropped. `None` for no limit.
+        wait: Option<Duration>,
     },
     /// Asks all children at once, and answers when all have replied.
     AllSync {
@@ -102,6 +105,8 @@ pub enum Route {
         children: Vec<NodeId>,
         /// Whether a miss counts as a failure. A miss is the answer if no child has a hit.
         until_hit: bool,
+        /// The time after which the best answer so far counts. `None` for no limit.
+        wait: Option<Duration>,
     },
     /// Asks one child, drawn for each request.
     Random(Vec<NodeId>),
@@ -205,6 +210,14 @@ impl Route {
             | Self::ByCommand { groups: list, default } => {
                 list.iter().map(|(_, node)| *node).chain([*default]).collect()
             }
+        }
+    }
+
+    /// Returns the time for which this node waits for answers, if that has a limit.
+    pub fn wait(&self) -> Option<Duration> {
+        match self {
+            Self::Failover { wait, .. } | Self::AllFastest { wait, .. } => *wait,
+            _ => None,
         }
     }
 

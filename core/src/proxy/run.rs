@@ -1,12 +1,14 @@
 //! A request on its way through routes: a state machine that knows no socket and no clock.
 //!
 //! The caller starts a [`Run`] and carries out its [`Action`]s: it sends requests to pools, and
-//! reports the [`Mark`] of each reply. The replies themselves stay with the caller. The run answers
-//! the client exactly once. It may send more afterwards, for replies that are dropped.
+//! reports the [`Mark`] of each reply. The replies themselves stay with the caller. It also reports
+//! the time of [`Run::deadline`]. The run answers the client exactly once. It may send more
+//! afterwards, for replies that are dropped.
 //!
 //! A node that waits for replies has a *frame*. Other nodes only lead to the next one.
 
 use std::slice;
+use std::time::Instant;
 
 use super::bucket::Bucket;
 use super::command::{Command, Kind};
@@ -52,6 +54,8 @@ pub struct Turn<'a> {
     pub routes: &'a Routes,
     /// The request. The same in all turns of a run.
     pub request: Request<'a>,
+    /// The time, for nodes that wait.
+    pub now: Instant,
     /// Unix time in milliseconds.
     pub millis: u64,
     /// A bucket for each rate limit of the routes. A limit without a bucket has no tokens.
@@ -108,6 +112,8 @@ pub enum Source {
     Null,
     /// The text of this node, which is a [`Route::Error`].
     Error(NodeId),
+    /// No reply came in time.
+    Late,
 }
 
 /// An answer and its mark.
@@ -191,6 +197,8 @@ pub struct Run {
     /// The receiver of each send. `None` once it has its reply.
     sends: Vec<Option<Parent>>,
     is_finished: bool,
+    /// The time of the next call of [`Self::expire`].
+    deadline: Option<Instant>,
     /// Filled if the caller wants an explanation.
     notes: Option<Vec<Note>>,
 }
@@ -203,8 +211,12 @@ struct Frame {
     context: Context,
     /// Children that have been asked and not answered. Zero once the frame has answered.
     waiting: usize,
+    /// The child that it waits for, if it asks one after another. Earlier ones are too late.
+    asked: usize,
     /// The outcome so far, with the index of its child.
     kept: Option<(usize, Outcome)>,
+    /// The time until which it waits.
+    until: Option<Instant>,
 }
 
 /// The receiver of an outcome.
@@ -259,7 +271,8 @@ impl Run {
     }
 
     fn start_with(root: NodeId, notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
-        let mut run = Self { frames: Vec::new(), sends: Vec::new(), is_finished: false, notes };
+        let (frames, sends) = (Vec::new(), Vec::new());
+        let mut run = Self { frames, sends, is_finished: false, deadline: None, notes };
         let context = Context { work: Work::Client, ttl: None };
         run.ask(root, Parent::Client, context, turn);
         run
@@ -287,6 +300,39 @@ impl Run {
             self.note(node, Choice::Ask(0, None));
         }
         self.ask(*child, Parent::Frame(at, if fetches { FETCH } else { PASS }), context, turn);
+    }
+
+    /// Returns the time at which the caller calls [`Self::expire`], if it is not over by then.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Handles the time of the turn. Nodes that have waited long enough go on without the answers.
+    pub fn expire(&mut self, turn: &mut Turn<'_>) {
+        let now = turn.now;
+        let due = |frame: &Frame| frame.waiting > 0 && frame.until.is_some_and(|until| until <= now);
+        // A node that goes on may end the wait of another one.
+        while let Some(at) = self.frames.iter().position(due) {
+            self.on_time(at, turn);
+        }
+        let waits = self.frames.iter().filter(|frame| frame.waiting > 0);
+        self.deadline = waits.filter_map(|frame| frame.until).min();
+    }
+
+    /// Ends the wait of a frame.
+    fn on_time(&mut self, at: usize, turn: &mut Turn<'_>) {
+        let Some(frame) = self.frames.get_mut(at) else { return };
+        let late = Outcome { mark: Mark::Error, source: Source::Late };
+        match turn.routes.nodes.get(frame.node) {
+            Some(Route::Failover { .. }) => {
+                let child = frame.asked;
+                self.on_child(at, child, late, turn);
+            }
+            _ => {
+                let outcome = frame.kept.map_or(late, |(_, outcome)| outcome);
+                self.done(at, outcome, turn);
+            }
+        }
     }
 
     /// Returns whether the client has its answer.
@@ -331,14 +377,12 @@ impl Run {
                 Step::Wait(children) => return self.ask_some(node, children, parent, context, turn),
                 Step::Go(child) => node = child,
                 Step::Look => {
-                    let frame = self.frames.len();
-                    self.frames.push(Frame { node, parent, context, waiting: 1, kept: None });
+                    let frame = self.frame(node, parent, context, 1, turn);
                     turn.actions.push(Action::Look(self.sends.len(), node));
                     return self.sends.push(Some(Parent::Frame(frame, PASS)));
                 }
                 Step::Write(child) => {
-                    let frame = self.frames.len();
-                    self.frames.push(Frame { node, parent, context, waiting: 1, kept: None });
+                    let frame = self.frame(node, parent, context, 1, turn);
                     turn.actions.push(Action::Remove(node));
                     return self.ask(child, Parent::Frame(frame, WRITE), context, turn);
                 }
@@ -442,6 +486,28 @@ impl Run {
         own.unwrap_or(request.command)
     }
 
+    /// Makes a frame that waits for some children. Returns its index.
+    fn frame(
+        &mut self,
+        node: NodeId,
+        parent: Parent,
+        context: Context,
+        waiting: usize,
+        turn: &Turn<'_>,
+    ) -> usize {
+        let until = self.until(node, turn);
+        self.frames.push(Frame { node, parent, context, waiting, asked: 0, kept: None, until });
+        self.frames.len() - 1
+    }
+
+    /// Returns the time until which a node waits if it asks now. Sees to it that the caller comes
+    /// back by then.
+    fn until(&mut self, node: NodeId, turn: &Turn<'_>) -> Option<Instant> {
+        let until = turn.now.checked_add(turn.routes.nodes.get(node)?.wait()?)?;
+        self.deadline = Some(self.deadline.map_or(until, |earlier| earlier.min(until)));
+        Some(until)
+    }
+
     /// Makes a frame that waits for these children, and asks them.
     fn ask_some(
         &mut self,
@@ -451,8 +517,7 @@ impl Run {
         context: Context,
         turn: &mut Turn<'_>,
     ) {
-        let frame = self.frames.len();
-        self.frames.push(Frame { node, parent, context, waiting: children.len(), kept: None });
+        let frame = self.frame(node, parent, context, children.len(), turn);
         for (index, child) in children.iter().enumerate() {
             self.ask(*child, Parent::Frame(frame, index), context, turn);
         }
@@ -475,13 +540,13 @@ impl Run {
         let routes = turn.routes;
         let Some(frame) = self.frames.get_mut(at) else { return };
         let (node, context) = (frame.node, frame.context);
-        // The frame has answered.
-        if frame.waiting == 0 {
+        // The frame has answered, or waits for another child.
+        if frame.waiting == 0 || child < frame.asked {
             return;
         }
         frame.waiting -= 1;
         let next = match routes.nodes.get(node) {
-            Some(Route::Failover { children, until_hit, tries }) => {
+            Some(Route::Failover { children, until_hit, tries, .. }) => {
                 if !fails(outcome, *until_hit) {
                     return self.done(at, outcome, turn);
                 }
@@ -537,9 +602,10 @@ impl Run {
             }
             _ => None,
         };
+        let until = next.and_then(|_| self.until(node, turn));
         match (next, self.frames.get_mut(at)) {
             (Some((next, context)), Some(frame)) => {
-                frame.waiting = 1;
+                (frame.waiting, frame.asked, frame.until) = (1, child + 1, until);
                 self.note(node, Choice::Ask(child + 1, Some(outcome.mark)));
                 self.ask(next, Parent::Frame(at, child + 1), context, turn);
             }

@@ -91,8 +91,12 @@ mod tests {
             ("route_allsync{ children = 'set_s' }", "{ all_sync = [\"set_s_x\", \"set_s_y\"], last = true }"),
             ("route_allasync{ children = { 'a' } }", "{ shadow = { all_sync = [\"a\"] }, of = \"null\" }"),
             (
-                "route_allfastest{ children = { 'a', 'b' }, miss = true }",
-                "{ all_fastest = [\"a\", \"b\"], until_hit = true }",
+                "route_allfastest{ children = { 'a', 'b' }, miss = true, wait = 0.25 }",
+                "{ all_fastest = [\"a\", \"b\"], until_hit = true, wait_ms = 250 }",
+            ),
+            (
+                "route_failover{ children = { 'a', 'b' }, wait = 2 }",
+                "{ failover = [\"a\", \"b\"], until_hit = false, wait_ms = 2000 }",
             ),
             ("route_random{ children = { 'set_s_x', 'b' } }", "{ random = [\"set_s_x\", \"b\"] }"),
             ("route_split{ child_a = 'a', child_b = 'b' }", "{ split = [\"a\", \"b\"] }"),
@@ -209,6 +213,10 @@ mod tests {
             (
                 "routes{ default = route_zfailover{ children = { x = 'a' } } }",
                 "2: route_zfailover: local_zone is",
+            ),
+            (
+                "routes{ default = route_failover{ children = { 'a' }, wait = -1 } }",
+                "2: route_failover: wait must be a number of seconds",
             ),
             (
                 "routes{ default = route_ratelim{ child = 'a', limit = 5 } }",

@@ -181,9 +181,11 @@ impl<'a> Routes<'a> {
                 Ok(format!("{{ all_sync = {}, last = true }}", list(&self.children(fields)?)))
             }
             "allfastest" => {
-                allow(&["children", "miss"])?;
-                let children = list(&self.children(fields)?);
-                Ok(format!("{{ all_fastest = {children}, until_hit = {} }}", fields.switch("miss")?))
+                allow(&["children", "miss", "wait"])?;
+                let mut keys = vec![format!("all_fastest = {}", list(&self.children(fields)?))];
+                keys.push(format!("until_hit = {}", fields.switch("miss")?));
+                keys.extend(fields.wait()?);
+                Ok(format!("{{ {} }}", keys.join(", ")))
             }
             "allasync" => {
                 allow(&["children"])?;
@@ -213,7 +215,7 @@ impl<'a> Routes<'a> {
     }
 
     fn failover(&mut self, fields: &Fields<'_>) -> Found<String> {
-        fields.allow(&["children", "miss", "failover_count", "shuffle", "local_zone"])?;
+        fields.allow(&["children", "miss", "failover_count", "shuffle", "wait", "local_zone"])?;
         let mut children = self.children(fields)?;
         if fields.switch("shuffle")? {
             shuffle(&mut children);
@@ -229,6 +231,7 @@ impl<'a> Routes<'a> {
         if let Some(count) = fields.number("failover_count")? {
             keys.push(format!("tries = {}", count.clamp(1, children.len() as u64)));
         }
+        keys.extend(fields.wait()?);
         Ok(format!("{{ {} }}", keys.join(", ")))
     }
 
@@ -384,6 +387,20 @@ impl Fields<'_> {
             Value::Nil => Ok(None),
             Value::Integer(number) if number >= 0 => Ok(Some(number as u64)),
             other => self.fail(&format!("{key} must be a whole number from 0, got {}", show(&other))),
+        }
+    }
+
+    /// Returns the key of TOML for a time to wait, which is in seconds.
+    fn wait(&self) -> Found<Option<String>> {
+        let seconds = match self.get("wait")? {
+            Value::Nil => return Ok(None),
+            Value::Integer(number) => Some(number as f64),
+            Value::Number(number) => Some(number),
+            _ => None,
+        };
+        match seconds.filter(|seconds| (0.0..=3600.0).contains(seconds)) {
+            Some(seconds) => Ok(Some(format!("wait_ms = {:.0}", (seconds * 1000.0).max(1.0)))),
+            None => self.fail("wait must be a number of seconds from 0 to 3600"),
         }
     }
 

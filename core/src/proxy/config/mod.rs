@@ -40,6 +40,9 @@ pub const MAX_SENDS: usize = 64;
 /// Longest TTL in seconds. A larger number is a Unix time in the protocols.
 const MAX_TTL: u64 = 30 * 24 * 3600;
 
+/// Longest time for which a route waits for answers, in milliseconds: an hour.
+const MAX_WAIT_MILLIS: u64 = 3_600_000;
+
 /// The name of the route that answers a miss.
 const NULL: &str = "null";
 /// The name of the route to the cache of this server.
@@ -143,11 +146,11 @@ struct KindRow {
 }
 
 static KINDS: [KindRow; 16] = [
-    KindRow { name: "failover", keys: &["until_hit", "tries"], read: failover },
-    KindRow { name: "zone_failover", keys: &["near", "until_hit"], read: zone_failover },
-    KindRow { name: "gutter", keys: &["of", "seconds"], read: gutter },
+    KindRow { name: "failover", keys: &["until_hit", "tries", "wait_ms"], read: failover },
+    KindRow { name: "zone_failover", keys: &["near", "until_hit", "wait_ms"], read: zone_failover },
+    KindRow { name: "gutter", keys: &["of", "seconds", "wait_ms"], read: gutter },
     KindRow { name: "all_sync", keys: &["last"], read: all_sync },
-    KindRow { name: "all_fastest", keys: &["until_hit"], read: all_fastest },
+    KindRow { name: "all_fastest", keys: &["until_hit", "wait_ms"], read: all_fastest },
     KindRow { name: "random", keys: &[], read: random },
     KindRow { name: "split", keys: &[], read: split },
     KindRow { name: "shadow", keys: &["of", "percent"], read: shadow },
@@ -291,7 +294,7 @@ fn failover<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> R
     let children = builder.children(table, "failover", depth)?;
     let tries =
         table.number("tries", 1, children.len() as u64)?.map_or(children.len(), |tries| tries as usize);
-    Ok(Route::Failover { children, until_hit: table.switch("until_hit")?, tries })
+    Ok(Route::Failover { children, until_hit: table.switch("until_hit")?, tries, wait: wait(table)? })
 }
 
 /// A `failover` to a pool whose items live for a short time, except of deletes. A delete goes to
@@ -302,7 +305,8 @@ fn gutter<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Res
     let entry = table.required("gutter")?;
     let short = builder.add(&entry, Route::Ttl(gutter, seconds))?;
     let both = builder.add(&entry, Route::Shadow { child: main, to: gutter, percent: 100 })?;
-    let failover = Route::Failover { children: vec![main, short], until_hit: false, tries: 2 };
+    let (children, wait) = (vec![main, short], wait(table)?);
+    let failover = Route::Failover { children, until_hit: false, tries: 2, wait };
     let default = builder.add(&entry, failover)?;
     let groups = ["delete", "md"].map(|word| (word.to_owned(), both));
     Ok(Route::ByCommand { groups: groups.into(), default })
@@ -325,8 +329,10 @@ fn zone_failover<'a>(
     if far.is_empty() || far.len() > MAX_SENDS {
         return zones.fail(&format!("there must be 1 to {MAX_SENDS} zones beside the near one"));
     }
-    let far = builder.add(&zones, Route::AllFastest { children: far, until_hit: true })?;
-    Ok(Route::Failover { children: vec![near, far], until_hit: table.switch("until_hit")?, tries: 2 })
+    let wait = wait(table)?;
+    let far = builder.add(&zones, Route::AllFastest { children: far, until_hit: true, wait })?;
+    let until_hit = table.switch("until_hit")?;
+    Ok(Route::Failover { children: vec![near, far], until_hit, tries: 2, wait })
 }
 
 fn all_sync<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -336,7 +342,12 @@ fn all_sync<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> R
 
 fn all_fastest<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     let children = builder.children(table, "all_fastest", depth)?;
-    Ok(Route::AllFastest { children, until_hit: table.switch("until_hit")? })
+    Ok(Route::AllFastest { children, until_hit: table.switch("until_hit")?, wait: wait(table)? })
+}
+
+/// Reads the time for which a route waits for answers.
+fn wait(table: &Table<'_>) -> Result<Option<Duration>, ConfigFault> {
+    Ok(table.number("wait_ms", 1, MAX_WAIT_MILLIS)?.map(Duration::from_millis))
 }
 
 fn random<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -493,6 +504,10 @@ mod tests {
         (
             "route = { failover = ['a'], tries = 2 }",
             "3: route.tries: must be a whole number from 1 to 1, got 2",
+        ),
+        (
+            "route = { failover = ['a'], wait_ms = 0 }",
+            "3: route.wait_ms: must be a whole number from 1 to 3600000, got 0",
         ),
         ("route = { failover = ['a'], until_hit = 1 }", "3: route.until_hit: must be true or false, got 1"),
         (
@@ -736,8 +751,8 @@ mod tests {
     fn a_near_zone_comes_first() {
         let route = "route = { zone_failover = { x = 'a', y = 'b' }, near = 'y' }\n";
         let nodes = parse(&format!("{route}{POOLS}")).map(|routes| routes.nodes);
-        let far = Route::AllFastest { children: vec![0], until_hit: true };
-        let near = Route::Failover { children: vec![1, 2], until_hit: false, tries: 2 };
+        let far = Route::AllFastest { children: vec![0], until_hit: true, wait: None };
+        let near = Route::Failover { children: vec![1, 2], until_hit: false, tries: 2, wait: None };
         assert_eq!(nodes.ok().and_then(|nodes| nodes.get(2..).map(<[Route]>::to_vec)), Some(vec![far, near]));
     }
 }
