@@ -21,7 +21,7 @@ export PATH := $(CURDIR)/target/bin:$(PATH)
 .PHONY: help run build tool capi header setup check test test-rust test-capi miri loom fuzz fuzz-quick \
 	test-servers test-examples test-metrics test-service test-python test-pythons test-node differential snapshots suite \
 	clients cluster kubernetes \
-	bench bench-quick bench-c bench-python bench-node instructions policies plots lint deny api doc package \
+	bench bench-quick bench-proxy bench-c bench-python bench-node instructions policies plots lint deny api doc package \
 	man dist wheel npm-pack dist-tools test-dist test-dist-quick install uninstall clean
 
 help: ## list the verbs
@@ -175,6 +175,21 @@ bench: build ## measure side by side with memcached, half an hour: make bench ME
 bench-quick: build ## like bench, but in three minutes, with results in target/bench-quick
 	cargo build --release --locked -p memcache-bench
 	@MEMCACHED='$(MEMCACHED)' POGOCACHE='$(POGOCACHE)' DATA='$(DATA)' DAEMON='$(DAEMON)' BENCH='$(BENCH)' scripts/bench.sh quick
+
+bench-proxy: build ## measure proxies before the same backends: make bench-proxy [MEMCACHED_PROXY=…] [ROUTELIB=routelib.lua] [CASE=names]
+	cargo build --release --locked -p memcache-bench
+	rm -f bench/results/proxy.jsonl
+	$(BENCH) proxy --backend backend=$(MEMCACHED) $(PROXIES) $(if $(CASE),--case '$(CASE)') --results bench/results/proxy.jsonl
+
+# The first one is the base of all ratios. Words in capitals are files that bench writes.
+PROXIES = $(if $(MEMCACHED_PROXY),--server 'memcached=$(MEMCACHED_PROXY):-o proxy_config=LUA') \
+	--server 'native=$(DAEMON):-o proxy_config=TOML' \
+	--server 'lua=$(DAEMON):-o proxy_config=LUA' \
+	$(if $(TWEMPROXY),--server 'twemproxy=$(TWEMPROXY):-c YML') \
+	$(if $(ROUTELIB),$(if $(MEMCACHED_PROXY),--server 'memcached-routelib=$(MEMCACHED_PROXY):-o proxy_config=routelib$(comma)proxy_arg=ROUTELIB') \
+		--server 'lua-routelib=$(DAEMON):-o proxy_config=$(ROUTELIB)$(comma)proxy_arg=ROUTELIB')
+TWEMPROXY ?= $(firstword $(wildcard /usr/sbin/nutcracker /usr/bin/nutcracker /usr/local/sbin/nutcracker))
+comma := ,
 
 instructions: ## count instructions of the hot paths, compare with bench/instructions.txt; WRITE=1 writes it
 	cargo build --release --locked -p memcache-bench

@@ -16,6 +16,9 @@ use crate::wire::{Head, Protocol};
 pub enum Check {
     /// Status, framing, order, keys, lengths and every byte of every value.
     Full,
+    /// Like `Full`, but a request may fail with an error of the server, which counts as refused.
+    #[value(skip)]
+    Failures,
     /// Status, framing and lengths, all that a server of canned replies gets right.
     Frame,
 }
@@ -58,7 +61,7 @@ pub trait Sink {
     fn hit(&mut self, id: u64);
     /// Called when a get did not find item `id`.
     fn miss(&mut self, id: u64);
-    /// Called when a set of item `id` was refused.
+    /// Called when a set of item `id` was refused, or a request for it failed.
     fn refused(&mut self, id: u64);
     /// Called when a request is answered, with all its keys.
     fn done(&mut self, request: Request);
@@ -107,7 +110,7 @@ impl Flight {
             request.keys -= 1;
             let id = self.ids.pop_front()?;
             match key {
-                Some(key) if terms.check == Check::Full && !terms.items.is_key(id, key) => sink.miss(id),
+                Some(key) if terms.check != Check::Frame && !terms.items.is_key(id, key) => sink.miss(id),
                 _ => return Some(id),
             }
         }
@@ -168,10 +171,11 @@ impl Checker {
                     used += taken;
                 }
                 (Head::Refused { used: taken }, Some(Verb::Set)) => {
-                    if let Some(id) = flight.ids.pop_front() {
-                        sink.refused(id);
-                    }
-                    finish_set(flight, sink);
+                    refuse(flight, sink);
+                    used += taken;
+                }
+                (Head::Failed { used: taken }, Some(_)) if terms.check == Check::Failures => {
+                    refuse(flight, sink);
                     used += taken;
                 }
                 _ => return Err(Wrong::Reply { got: excerpt(rest) }),
@@ -190,7 +194,7 @@ impl Body {
         let total = value.len() + terms.protocol.trailer().len();
         let taken = input.len().min(total - self.seen);
         let (bytes, trailer) = input[..taken].split_at(taken.min(value.len().saturating_sub(self.seen)));
-        if terms.check == Check::Full {
+        if terms.check != Check::Frame {
             let due = &value[self.seen.min(value.len())..][..bytes.len()];
             if bytes != due {
                 let offset = bytes.iter().zip(due).take_while(|(got, due)| got == due).count();
@@ -222,6 +226,16 @@ fn finish(flight: &mut Flight, sink: &mut impl Sink) {
 #[inline]
 fn finish_set(flight: &mut Flight, sink: &mut impl Sink) {
     if let Some(request) = flight.requests.pop_front() {
+        sink.done(request);
+    }
+}
+
+/// Completes the oldest request, which was refused.
+fn refuse(flight: &mut Flight, sink: &mut impl Sink) {
+    if let Some(request) = flight.requests.pop_front() {
+        for id in flight.ids.drain(..request.keys as usize) {
+            sink.refused(id);
+        }
         sink.done(request);
     }
 }
@@ -343,6 +357,21 @@ mod tests {
         assert!(matches!(verdict(&[6], b"STORED\r\n"), Err(Wrong::Reply { .. })));
         let length = Wrong::Length { id: 6, expected: 6, got: 5 };
         assert_eq!(verdict(&[6], b"VALUE k0006 0 5\r\nabcde\r\n"), Err(length));
+    }
+
+    #[test]
+    fn a_failed_request_counts_as_refused_where_failures_are_expected() {
+        let items = items();
+        let replies = b"SERVER_ERROR backend failure\r\nSERVER_ERROR backend failure\r\nEND\r\n";
+        let mut flight = Flight::default();
+        flight.push(Verb::Get, &[1, 2], 0);
+        flight.push(Verb::Set, &[3], 0);
+        flight.push(Verb::Get, &[4], 0);
+        let terms = Terms { items: &items, protocol: Protocol::Classic, check: Check::Failures };
+        let mut seen = Seen::default();
+        assert_eq!(Checker::default().advance(replies, &terms, &mut flight, &mut seen), Ok(replies.len()));
+        assert_eq!(seen, Seen { hits: vec![], misses: vec![4], refused: vec![1, 2, 3], done: 3 });
+        assert!(matches!(verdict(&[1, 2], replies), Err(Wrong::Reply { .. })));
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! - `compare`: several servers under the same loads, in turns: CPU, throughput and latency as
 //!   ratios to the first. With `--memory`, the cost of an item. With `--idle`, the cost of an idle
 //!   connection.
+//! - `proxy`: several proxies before the same backends, in turns, also with backends that fail.
 //! - `replay`: traces against several servers: the miss ratio of each by memory.
 //! - `synth`: writes traces with times to live, drawn from a table of production caches.
 //! - `floor`: a server of canned replies, the least cost of this architecture.
@@ -39,6 +40,7 @@ mod lengths;
 mod load;
 mod measurement;
 mod neighbours;
+mod proxy;
 mod random;
 mod replay;
 mod results;
@@ -72,6 +74,7 @@ struct Arguments {
 enum Command {
     Load(load::Load),
     Compare(compare::Compare),
+    Proxy(proxy::Proxy),
     Replay(replay::Replay),
     Synth(synth::Synth),
     Floor(floor::Floor),
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Load(load) => load::run(&load),
         Command::Compare(compare) => compare::run(&compare),
+        Command::Proxy(proxy) => proxy::run(&proxy),
         Command::Replay(replay) => replay::run(&replay),
         Command::Synth(synth) => synth::run(&synth),
         Command::Floor(floor) => floor::run(&floor),

@@ -33,6 +33,8 @@ pub struct Spec {
     extra: Vec<String>,
     /// Address without TLS, which is used to check that the server is ready.
     plain: Option<SocketAddr>,
+    /// Address to listen on, or `None` for any.
+    address: Option<Address>,
 }
 
 /// The kind of command line that a server understands.
@@ -41,6 +43,8 @@ enum Family {
     /// memcached, and servers with the same command line.
     Memcached,
     Pogocache,
+    /// A proxy whose configuration names the address to listen on.
+    Twemproxy,
     /// The canned replies of this program.
     Floor,
 }
@@ -94,6 +98,7 @@ impl FromStr for Spec {
         let family = match &*file {
             "floor" => Family::Floor,
             file if file.starts_with("pogocache") => Family::Pogocache,
+            "nutcracker" => Family::Twemproxy,
             _ => Family::Memcached,
         };
         Ok(Self {
@@ -102,6 +107,7 @@ impl FromStr for Spec {
             path: path.to_owned(),
             extra: extra.split_whitespace().map(str::to_owned).collect(),
             plain: None,
+            address: None,
         })
     }
 }
@@ -126,14 +132,21 @@ impl Spec {
         spec
     }
 
-    /// Returns the same server with `to` in place of each argument `word`.
+    /// Returns the same server with `to` in place of `word` in its additional arguments.
     pub fn replacing(&self, word: &str, to: &str) -> Self {
         let mut spec = self.clone();
-        spec.extra
-            .iter_mut()
-            .filter(|argument| *argument == word)
-            .for_each(|argument| to.clone_into(argument));
+        spec.extra.iter_mut().for_each(|argument| *argument = argument.replace(word, to));
         spec
+    }
+
+    /// Returns the same server at an address.
+    pub fn at(&self, address: Address) -> Self {
+        Self { address: Some(address), ..self.clone() }
+    }
+
+    /// Returns whether the additional arguments contain this text.
+    pub fn mentions(&self, text: &str) -> bool {
+        self.extra.iter().any(|own| own.contains(text))
     }
 
     /// Returns whether the server has this additional argument.
@@ -144,7 +157,7 @@ impl Spec {
     /// Starts the server and waits until it answers.
     pub fn start(&self, settings: &Settings) -> Result<Server> {
         let own = std::env::current_exe().doing(|| "finding this program".to_owned())?;
-        let address = free_address(settings.unix)?;
+        let address = self.address.clone().map_or_else(|| free_address(settings.unix), Ok)?;
         let mut command = Command::new(&own);
         command.arg("launch");
         if let Some(core) = settings.core {
@@ -154,7 +167,7 @@ impl Spec {
             command.arg(format!("--nice={nice}"));
         }
         command.arg("--").arg(if self.family == Family::Floor { &own } else { &self.path });
-        command.args(self.arguments(settings, &address)).args(&self.extra);
+        command.args(self.arguments(settings, &address)?).args(&self.extra);
         let output = || if settings.verbose { Stdio::inherit() } else { Stdio::null() };
         command.stdin(Stdio::null()).stdout(output()).stderr(output());
         let child = command.spawn().doing(|| format!("starting {}", self.name))?;
@@ -166,7 +179,7 @@ impl Spec {
     }
 
     /// Returns the arguments that give this server the settings.
-    fn arguments(&self, settings: &Settings, address: &Address) -> Vec<String> {
+    fn arguments(&self, settings: &Settings, address: &Address) -> Result<Vec<String>> {
         let (memory, threads) = (settings.memory, settings.threads);
         // Leave room for connections beside those of the load.
         let connections = settings.connections + 24;
@@ -184,13 +197,18 @@ impl Spec {
                 };
                 format!("{listen} --maxmemory {memory}mb --threads {threads} --maxconns {connections}")
             }
+            // The port of its statistics has a default, which must be free.
+            (Family::Twemproxy, _) => match free_address(false)? {
+                Address::Tcp(at) => format!("-o /dev/null -a {} -s {}", at.ip(), at.port()),
+                Address::Unix(_) => String::new(),
+            },
             (Family::Floor, at) => format!("floor --address {at} --value-size {}", settings.value_size),
         };
         let mut arguments: Vec<String> = text.split(' ').map(str::to_owned).collect();
         if self.family == Family::Memcached && geteuid().is_root() {
             arguments.extend(["-u".to_owned(), "root".to_owned()]);
         }
-        arguments
+        Ok(arguments)
     }
 }
 
@@ -311,7 +329,7 @@ impl fmt::Display for Server {
 
 /// Returns an address on which nothing listens. Another process may take it before the server does.
 /// Then the server fails to start.
-fn free_address(unix: bool) -> Result<Address> {
+pub fn free_address(unix: bool) -> Result<Address> {
     if unix {
         let unique = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let name = format!("bench-{}-{}.sock", std::process::id(), unique.as_nanos());

@@ -8,12 +8,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::effort::Effort;
 use super::scenario::Scenario;
 use super::table::{median, percent, ratio, thousands};
 use crate::checker::{Check, Terms};
 use crate::common::{Common, Cores};
 use crate::driver::{Driver, Pace, Span};
 use crate::error::{Error, Result};
+use crate::items::Items;
 use crate::load::fill;
 use crate::measurement::Measurement;
 use crate::results::Results;
@@ -24,10 +26,6 @@ use crate::workload::Workload;
 
 /// Length of the measurement that finds the rate of an open loop.
 const CALIBRATION: Duration = Duration::from_secs(1);
-
-/// Warm-up before the first turn of a scenario with sets. A store that appends grows to a multiple
-/// of its live items before it reuses memory, and the first touch of memory has a cost.
-const STEADY: Duration = Duration::from_millis(1500);
 
 /// Accepted share of refused sets in the fill: one in this number. memcached refuses some when it
 /// is full and evicts too slowly.
@@ -42,18 +40,24 @@ const DISTURBED: f64 = 0.1;
 /// Pause of an open loop, in microseconds, above which its latencies are marked.
 const PAUSED: f64 = 1000.0;
 
-/// The length of a comparison.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Effort {
-    pub(super) rounds: usize,
-    /// How often to repeat a disturbed turn.
-    pub(super) retries: usize,
-    pub(super) warmup: Duration,
-    pub(super) measured: Duration,
+/// One scenario, and what it needs besides the contestants.
+pub struct Game<'a> {
+    scenario: &'a Scenario,
+    items: Items,
+    cores: Cores,
+    /// The backends of the contestants, which share the core of the load.
+    backends: &'a [Server],
+}
+
+/// The results of the scenarios so far.
+pub struct Report<'a> {
+    results: &'a mut Results,
+    summaries: Vec<ScenarioLine>,
+    failed: bool,
 }
 
 /// A server in a scenario, and its results.
-struct Contestant<'a> {
+pub struct Contestant<'a> {
     spec: &'a Spec,
     standing: Standing,
     turns: Vec<Turn>,
@@ -70,9 +74,8 @@ enum Standing {
 #[derive(Clone, Copy)]
 struct Stage<'a> {
     server: &'a Server,
-    scenario: &'a Scenario,
+    game: &'a Game<'a>,
     terms: &'a Terms<'a>,
-    cores: Cores,
 }
 
 /// The results of one turn.
@@ -142,87 +145,133 @@ struct Ratio {
     to_base: f64,
 }
 
-impl Effort {
-    /// Returns the effort for the first turn of a scenario.
-    fn beginning(self, scenario: &Scenario) -> Self {
-        let warmup = if scenario.gets() < 1.0 { self.warmup.max(STEADY) } else { self.warmup };
-        Self { warmup, ..self }
-    }
-}
-
 /// Runs the scenarios and prints the tables.
 pub fn run(common: &Common, scenarios: &[Scenario], effort: Effort, results: &mut Results) -> Result<()> {
-    println!(
-        "| scenario | server | ops/s | ratio | CPU ns/op | ratio | p50 us | p99 us | ratio | p99.9 us | ratio | server busy | load busy | note |"
-    );
-    println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
-    let mut all = Vec::new();
-    let mut failed = false;
+    let mut report = Report::begin(results);
     for scenario in scenarios {
-        let contestants = play(common, scenario, effort, results)?;
-        failed |= contestants.iter().any(|c| matches!(c.standing, Standing::Failed(_)));
-        let Some(base) = contestants.first() else { continue };
-        for contestant in &contestants {
-            let summary = contestant.summary(scenario, base);
-            println!("{}", summary.row());
-            results.write(&summary)?;
-            all.push(summary);
-        }
+        let game = Game::new(scenario, common.cores, &[]);
+        let mut contestants = game.enter(&common.servers, common);
+        game.play(&mut contestants, effort, &mut report)?;
     }
-    println!();
-    print_matrix(common, scenarios, &all);
-    if failed { Err(Error::Failed) } else { Ok(()) }
+    report.end(common)
 }
 
-/// Runs one scenario to its end.
-fn play<'a>(
-    common: &'a Common,
-    scenario: &Scenario,
-    effort: Effort,
-    results: &mut Results,
-) -> Result<Vec<Contestant<'a>>> {
-    let items = scenario.items();
-    let [full, frame] =
-        [Check::Full, Check::Frame].map(|check| Terms { items: &items, protocol: scenario.protocol, check });
-    let terms_of = |spec: &Spec| if spec.check() == Check::Full { &full } else { &frame };
-    let settings = Settings {
-        connections: scenario.connections.max(1000),
-        value_size: scenario.value_size as usize,
-        ..common.settings(scenario.memory)
-    };
-    let mut contestants = Vec::new();
-    for spec in &common.servers {
-        let standing = enter(spec, &settings, terms_of(spec), scenario.filled());
-        contestants.push(Contestant { spec, standing, turns: Vec::new() });
+impl<'a> Game<'a> {
+    pub fn new(scenario: &'a Scenario, cores: Cores, backends: &'a [Server]) -> Self {
+        Self { scenario, items: scenario.items(), cores, backends }
     }
-    let workload = scenario.workload();
-    let mut pace = scenario.open.is_none().then_some(scenario.pace);
-    for round in 0..effort.rounds {
-        for contestant in &mut contestants {
-            let Standing::Runs(server) = &contestant.standing else { continue };
-            let stage = Stage { server, scenario, terms: terms_of(contestant.spec), cores: common.cores };
-            let effort = if round == 0 { effort.beginning(scenario) } else { effort };
-            match stage.take_turn(&workload, &mut pace, effort) {
-                Ok(turn) => {
-                    results.write(&TurnLine {
-                        kind: "turn",
-                        scenario: scenario.name,
-                        server: &server.name,
-                        version: &server.version,
-                        round,
-                        operations_per_second: turn.rate,
-                        cpu_ns_per_operation: turn.cpu_ns,
-                        server_busy: turn.server_busy,
-                        others: turn.others,
-                        measured: turn.measured,
-                    })?;
-                    contestant.turns.push(turn);
+
+    /// Starts and fills the servers.
+    pub fn enter<'s>(&self, specs: &'s [Spec], common: &Common) -> Vec<Contestant<'s>> {
+        let settings = Settings {
+            connections: self.scenario.connections.max(1000),
+            value_size: self.scenario.value_size as usize,
+            ..common.settings(self.scenario.memory)
+        };
+        let contestant = |spec| Contestant {
+            spec,
+            standing: enter(spec, &settings, &self.terms(spec), self.scenario.filled()),
+            turns: Vec::new(),
+        };
+        specs.iter().map(contestant).collect()
+    }
+
+    /// Plays all rounds, and adds the results to the report. The first contestant is the base.
+    pub fn play(&self, contestants: &mut [Contestant], effort: Effort, report: &mut Report) -> Result<()> {
+        let workload = self.scenario.workload();
+        let mut pace = self.scenario.open.is_none().then_some(self.scenario.pace);
+        for round in 0..effort.rounds {
+            for contestant in &mut *contestants {
+                let Standing::Runs(server) = &contestant.standing else { continue };
+                let stage = Stage { server, game: self, terms: &self.terms(contestant.spec) };
+                let effort = if round == 0 { effort.beginning(self.scenario) } else { effort };
+                match stage.take_turn(&workload, &mut pace, effort) {
+                    Ok(turn) => {
+                        report.results.write(&TurnLine {
+                            kind: "turn",
+                            scenario: self.scenario.name,
+                            server: &server.name,
+                            version: &server.version,
+                            round,
+                            operations_per_second: turn.rate,
+                            cpu_ns_per_operation: turn.cpu_ns,
+                            server_busy: turn.server_busy,
+                            others: turn.others,
+                            measured: turn.measured,
+                        })?;
+                        contestant.turns.push(turn);
+                    }
+                    Err(error) => contestant.standing = Standing::Failed(error),
                 }
-                Err(error) => contestant.standing = Standing::Failed(error),
             }
         }
+        report.add(self.scenario, contestants)
     }
-    Ok(contestants)
+
+    /// Returns the terms between the load and a server.
+    fn terms(&self, spec: &Spec) -> Terms<'_> {
+        let check = match spec.check() {
+            Check::Full if self.scenario.failures => Check::Failures,
+            check => check,
+        };
+        Terms { items: &self.items, protocol: self.scenario.protocol, check }
+    }
+
+    /// Returns the time in which any process but the backends used the cores of server and load.
+    fn busy(&self) -> Result<Duration> {
+        let backends: Duration = self.backends.iter().map(Server::cpu).sum::<Result<_>>()?;
+        let cores = core_busy(self.cores.server)? + core_busy(self.cores.load)?;
+        Ok(cores.saturating_sub(backends))
+    }
+}
+
+impl<'a> Report<'a> {
+    /// Prints the head of the table.
+    pub fn begin(results: &'a mut Results) -> Self {
+        println!(
+            "| scenario | server | ops/s | ratio | CPU ns/op | ratio | p50 us | p99 us | ratio | p99.9 us | ratio | server busy | load busy | note |"
+        );
+        println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|");
+        Self { results, summaries: Vec::new(), failed: false }
+    }
+
+    /// Adds a scenario and prints its rows.
+    fn add(&mut self, scenario: &Scenario, contestants: &[Contestant]) -> Result<()> {
+        self.failed |= contestants.iter().any(|c| matches!(c.standing, Standing::Failed(_)));
+        let Some(base) = contestants.first() else { return Ok(()) };
+        for contestant in contestants {
+            let summary = contestant.summary(scenario, base);
+            println!("{}", summary.row());
+            self.results.write(&summary)?;
+            self.summaries.push(summary);
+        }
+        Ok(())
+    }
+
+    /// Prints CPU per operation as ratios: a row for each scenario, a column for each server.
+    ///
+    /// # Errors
+    /// If a server failed.
+    pub fn end(self, common: &Common) -> Result<()> {
+        println!();
+        let names: Vec<_> = common.servers.iter().map(|spec| spec.name.as_str()).collect();
+        println!("| CPU/op to {} | goal | {} |", names.first().unwrap_or(&""), names.join(" | "));
+        println!("|---|--:|{}", "--:|".repeat(names.len()));
+        for scenario in self.summaries.chunk_by(|a, b| a.scenario == b.scenario) {
+            let Some(ScenarioLine { scenario: name, goal, .. }) = scenario.first() else { continue };
+            let goal = goal.map_or(String::new(), |goal| format!("<= {goal:.2}x"));
+            let cells =
+                names.iter().map(|server| match scenario.iter().find(|summary| summary.server == *server) {
+                    Some(summary) if summary.cpu_ns_per_operation.median.is_nan() => {
+                        summary.note.split(':').next().unwrap_or_default().to_owned()
+                    }
+                    Some(summary) => ratio(summary.cpu_ns_per_operation.to_base),
+                    None => String::new(),
+                });
+            println!("| {name} | {goal} | {} |", cells.collect::<Vec<_>>().join(" | "));
+        }
+        if self.failed { Err(Error::Failed) } else { Ok(()) }
+    }
 }
 
 /// Starts a server, checks that it speaks the protocol, and fills it. Then lets it finish the work
@@ -255,7 +304,7 @@ impl Stage<'_> {
             known
         } else {
             let full = self.measure(workload, Pace::Closed, CALIBRATION / 4, CALIBRATION)?;
-            let share = self.scenario.open.unwrap_or(1.0);
+            let share = self.game.scenario.open.unwrap_or(1.0);
             *pace.insert(Pace::Rate(full.measured.requests_per_second * share))
         };
         let mut best = self.measure(workload, pace, effort.warmup, effort.measured)?;
@@ -273,16 +322,17 @@ impl Stage<'_> {
     }
 
     fn measure(&self, workload: &Workload, pace: Pace, warmup: Duration, measured: Duration) -> Result<Turn> {
-        let Self { server, scenario, terms, cores } = *self;
+        let Self { server, game, terms } = *self;
+        let scenario = game.scenario;
         let mut workload = workload.clone();
         let mut driver = Driver::connect(&server.address, scenario.connections, scenario.pipeline, 0, terms)?;
         let span = |duration| Span { duration: Some(duration), requests: None, drain: false };
         driver.run(&mut workload, pace, span(warmup))?;
-        let (busy, cpu) = (busy_cores(cores)?, server.cpu()?);
+        let (busy, cpu) = (game.busy()?, server.cpu()?);
         let measured = driver.run(&mut workload, pace, span(measured))?;
         let share = |used: Duration| used.as_secs_f64() / measured.seconds;
         let server_busy = share(server.cpu()?.saturating_sub(cpu));
-        let all_busy = share(busy_cores(cores)?.saturating_sub(busy));
+        let all_busy = share(game.busy()?.saturating_sub(busy));
         let rate = measured.requests_per_second * f64::from(scenario.batch);
         Ok(Turn {
             measured,
@@ -292,11 +342,6 @@ impl Stage<'_> {
             others: (all_busy - server_busy - measured.load_busy).max(0.0),
         })
     }
-}
-
-/// Returns the time in which any process used the cores of server and load.
-fn busy_cores(cores: Cores) -> Result<Duration> {
-    Ok(core_busy(cores.server)? + core_busy(cores.load)?)
 }
 
 impl Turn {
@@ -331,7 +376,7 @@ impl Contestant<'_> {
             protocol: scenario.protocol,
             connections: scenario.connections,
             pipeline: scenario.pipeline,
-            gets: scenario.gets(),
+            gets: scenario.gets,
             batch: scenario.batch,
             value_size: scenario.value_size,
             keys: scenario.keys,
@@ -408,26 +453,5 @@ impl ScenarioLine {
             percent(self.server_busy),
             percent(self.load_busy),
         )
-    }
-}
-
-/// Prints CPU per operation as ratios: a row for each scenario, a column for each server.
-fn print_matrix(common: &Common, scenarios: &[Scenario], all: &[ScenarioLine]) {
-    let names: Vec<_> = common.servers.iter().map(|spec| spec.name.as_str()).collect();
-    println!("| CPU/op to {} | goal | {} |", names.first().unwrap_or(&""), names.join(" | "));
-    println!("|---|--:|{}", "--:|".repeat(names.len()));
-    for scenario in scenarios {
-        let goal = scenario.goal.map_or(String::new(), |goal| format!("<= {goal:.2}x"));
-        let cells = names.iter().map(|name| {
-            let found = all.iter().find(|s| s.scenario == scenario.name && s.server == *name);
-            match found {
-                Some(summary) if summary.cpu_ns_per_operation.median.is_nan() => {
-                    summary.note.split(':').next().unwrap_or_default().to_owned()
-                }
-                Some(summary) => ratio(summary.cpu_ns_per_operation.to_base),
-                None => String::new(),
-            }
-        });
-        println!("| {} | {goal} | {} |", scenario.name, cells.collect::<Vec<_>>().join(" | "));
     }
 }

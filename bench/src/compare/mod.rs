@@ -1,22 +1,19 @@
 //! `bench compare`: several servers on one core, one load on the other, in turns.
 
-mod compare_run;
+pub mod compare_run;
+pub mod effort;
 mod idle;
 mod memory;
-mod scenario;
+pub mod scenario;
 mod table;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use crate::common::Common;
 use crate::error::{Error, Result};
 use crate::results::Results;
 
-use compare_run::Effort;
-
-/// Longest warm-up, in seconds. A warm-up is a quarter of the measured time, up to this.
-const WARM: f64 = 0.5;
+use effort::Length;
 
 /// Run the same loads on several servers, side by side.
 #[derive(Debug, clap::Args)]
@@ -32,16 +29,8 @@ pub struct Compare {
     /// Run only the main scenarios, in three short rounds.
     #[arg(long)]
     quick: bool,
-    /// Rounds. Each gives every server one turn.
-    #[arg(long)]
-    rounds: Option<usize>,
-    /// Length of the measurement in each turn, in seconds.
-    #[arg(long)]
-    seconds: Option<f64>,
-    /// Repeat a turn up to this number of times while other processes use more than a tenth of a
-    /// core. The least disturbed turn counts.
-    #[arg(long, default_value_t = 0)]
-    retries: usize,
+    #[command(flatten)]
+    length: Length,
     /// Measure the cost of an item beyond its key and value instead. Needs --sizes.
     #[arg(long, requires = "sizes", conflicts_with = "idle")]
     memory: bool,
@@ -62,7 +51,7 @@ pub struct Compare {
 /// Runs the comparison that the command line selects, and prints tables.
 pub fn run(compare: &Compare) -> Result<()> {
     if compare.list {
-        scenario::print_list();
+        scenario::print_list(scenario::ALL);
         return Ok(());
     }
     let common = &compare.common;
@@ -79,15 +68,6 @@ pub fn run(compare: &Compare) -> Result<()> {
     }
     let chosen = scenario::choose(&compare.scenario, compare.quick)?;
     let (rounds, measured) = if compare.quick { (3, 0.8) } else { (5, 3.0) };
-    let measured = compare.seconds.unwrap_or(measured);
-    if !(measured > 0.0 && measured < 1e6) {
-        return Err(Error::Usage("--seconds must be above 0 and below 1e6".to_owned()));
-    }
-    let effort = Effort {
-        rounds: compare.rounds.unwrap_or(rounds).max(1),
-        retries: compare.retries,
-        warmup: Duration::from_secs_f64((measured / 4.0).min(WARM)),
-        measured: Duration::from_secs_f64(measured),
-    };
+    let effort = compare.length.effort(rounds, measured)?;
     compare_run::run(common, &chosen, effort, &mut results)
 }

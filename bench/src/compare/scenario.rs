@@ -15,16 +15,16 @@ pub struct Scenario {
     pub connections: usize,
     pub pipeline: usize,
     /// Share of gets among the requests.
-    gets: f64,
+    pub gets: f64,
     /// Number of keys in one get.
     pub batch: u32,
     pub value_size: u32,
     pub keys: u32,
     /// Whether the server is empty at first. Then sets store new items, and the server's index
     /// grows all the time.
-    fresh: bool,
+    pub fresh: bool,
     /// Skew of the choice of keys, if any.
-    theta: Option<f64>,
+    pub theta: Option<f64>,
     /// When the next request is sent, except in an open loop.
     pub pace: Pace,
     /// For an open loop, its rate as a share of the base's rate in a closed loop.
@@ -33,13 +33,15 @@ pub struct Scenario {
     pub memory: u32,
     /// The project's goal for CPU time per operation, as a ratio to memcached.
     pub goal: Option<f64>,
+    /// Whether requests may fail with an error of the server.
+    pub failures: bool,
     /// Whether the scenario is part of a quick run.
-    quick: bool,
+    pub quick: bool,
 }
 
 /// The default load: 100-byte values, 10,000 keys with equal probability, four connections with 32
 /// outstanding requests each.
-const P32: Scenario = Scenario {
+pub const P32: Scenario = Scenario {
     name: "",
     protocol: Protocol::Classic,
     connections: 4,
@@ -54,6 +56,7 @@ const P32: Scenario = Scenario {
     open: None,
     memory: 1024,
     goal: None,
+    failures: false,
     quick: false,
 };
 
@@ -79,7 +82,7 @@ const HALF: Option<f64> = Some(0.5);
 const HIGH: Option<f64> = Some(0.8);
 
 /// All scenarios. Those with a goal come first.
-const ALL: &[Scenario] = &[
+pub const ALL: &[Scenario] = &[
     Scenario { name: "get100-p32", goal: Some(0.38), quick: true, ..P32 },
     Scenario { name: "set100-p32", gets: 0.0, goal: Some(0.45), quick: true, ..P32 },
     Scenario { name: "multiget50", batch: 50, pipeline: 8, goal: Some(0.28), quick: true, ..P32 },
@@ -149,11 +152,6 @@ impl Scenario {
         if self.fresh { 0 } else { u64::from(self.keys) }
     }
 
-    /// Returns the share of gets among the requests.
-    pub fn gets(&self) -> f64 {
-        self.gets
-    }
-
     /// Returns the name of one operation.
     pub fn unit(&self) -> &'static str {
         if self.batch > 1 { "key" } else { "request" }
@@ -163,27 +161,34 @@ impl Scenario {
 /// Returns the scenarios whose names begin with one of `names`, in the order of `ALL`. Without
 /// names, returns all, or only the quick ones.
 pub fn choose(names: &[String], quick: bool) -> Result<Vec<Scenario>> {
-    if let Some(unknown) = names.iter().find(|name| !ALL.iter().any(|s| s.name.starts_with(name.as_str()))) {
-        return Err(Error::Usage(format!("unknown scenario {unknown}; see --list")));
-    }
-    let is_meant = |scenario: &Scenario| {
-        // A complete name selects only that scenario, even if other names begin with it.
-        names.iter().any(|name| scenario.name == name)
-            || names.iter().any(|name| {
-                scenario.name.starts_with(name.as_str()) && !ALL.iter().any(|other| other.name == name)
-            })
-    };
-    let wanted = |s: &&Scenario| if names.is_empty() { s.quick || !quick } else { is_meant(s) };
-    Ok(ALL.iter().filter(wanted).copied().collect())
+    let chosen = choose_from(ALL, |scenario| scenario.name, names)?;
+    Ok(chosen.filter(|s| s.quick || !quick || !names.is_empty()).copied().collect())
 }
 
-/// Prints all scenarios as a table.
-pub fn print_list() {
+/// Returns the members of `all` whose names begin with one of `names`. Without names, returns all.
+pub fn choose_from<'a, T>(
+    all: &'a [T],
+    name: fn(&T) -> &str,
+    names: &'a [String],
+) -> Result<impl Iterator<Item = &'a T>> {
+    if let Some(unknown) = names.iter().find(|asked| !all.iter().any(|one| name(one).starts_with(*asked))) {
+        return Err(Error::Usage(format!("unknown scenario {unknown}; see --list")));
+    }
+    // A complete name selects only that member, even if other names begin with it.
+    let is_complete = move |asked: &String| all.iter().any(|one| name(one) == asked);
+    let is_meant = move |one: &&T| {
+        names.iter().any(|asked| name(one) == asked || (name(one).starts_with(asked) && !is_complete(asked)))
+    };
+    Ok(all.iter().filter(move |one| names.is_empty() || is_meant(one)))
+}
+
+/// Prints scenarios as a table.
+pub fn print_list<'a>(scenarios: impl IntoIterator<Item = &'a Scenario>) {
     println!(
         "| scenario | protocol | connections | pipeline | gets | keys a get | value | keys | -m | goal | quick |"
     );
     println!("|---|---|--:|--:|--:|--:|--:|--:|--:|--:|---|");
-    for s in ALL {
+    for s in scenarios {
         let goal = s.goal.map_or(String::new(), |goal| format!("{goal:.2}x"));
         println!(
             "| {} | {:?} | {} | {} | {}% | {} | {} | {} | {} | {goal} | {} |",

@@ -59,6 +59,7 @@ mod tests {
         assert_eq!(head(b"END\r\nEND\r\n"), Head::End { used: 5 });
         assert_eq!(head(b"STORED\r\n"), Head::Stored { used: 8 });
         assert_eq!(head(b"SERVER_ERROR out of memory storing object\r\n"), Head::Refused { used: 43 });
+        assert_eq!(head(b"SERVER_ERROR backend failure\r\n"), Head::Failed { used: 30 });
     }
 
     #[test]
@@ -77,7 +78,7 @@ mod tests {
             b"VALUE k01\r\n",
             b"VALUE k01 0 -3\r\n",
             b"END \r\n",
-            b"SERVER_ERROR large\r\n",
+            b"SERVER_ERROR\r\n",
         ] {
             assert_eq!(head(reply), Head::Wrong, "{}", reply.escape_ascii());
         }

@@ -17,6 +17,8 @@ pub enum Head<'a> {
     Stored { used: usize },
     /// A set was refused for lack of memory or by policy.
     Refused { used: usize },
+    /// An error of the server, in a text protocol. A proxy sends it if a backend fails.
+    Failed { used: usize },
     /// Anything else.
     Wrong,
 }

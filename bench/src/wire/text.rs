@@ -18,6 +18,7 @@ pub fn text_head<'a>(
     let head = match line.strip_prefix(prefix) {
         Some(rest) => value(rest, used),
         None if line.starts_with(b"SERVER_ERROR out of memory") => Some(Head::Refused { used }),
+        None if line.starts_with(b"SERVER_ERROR ") => Some(Head::Failed { used }),
         None => status(line, used),
     };
     head.unwrap_or(Head::Wrong)
