@@ -12,6 +12,7 @@ use memcache_core::internal::proxy::engine::{Client, Engine, Host};
 use memcache_core::internal::proxy::failure::Reason;
 use memcache_core::internal::proxy::hooks::Hooks;
 use memcache_core::internal::proxy::links::Ask;
+use memcache_core::internal::proxy::program::Seat;
 use memcache_core::internal::proxy::reply::Meaning;
 use memcache_core::internal::proxy::request::ClientRequest;
 use memcache_core::internal::proxy::slots::Slots;
@@ -65,10 +66,12 @@ impl LuaEngine {
     ///
     /// # Errors
     /// The line that says what failed.
-    pub fn new(worker: usize, reloads: Arc<Reloads>, host: &mut Host<'_>) -> Result<Self, String> {
-        let loaded = reloads.current().ok_or("the configuration of the proxy is not loaded")?;
+    pub fn new(seat: Seat, reloads: Arc<Reloads>, host: &mut Host<'_>) -> Result<Self, String> {
+        let worker = seat.worker;
+        let loaded = reloads.join(worker, seat.wake);
+        let loaded = loaded.ok_or("the configuration of the proxy is not loaded")?;
         let mut machines = Slots::default();
-        let machine = Machine::load(&loaded, host)?;
+        let machine = Machine::load(&loaded, host).inspect_err(|_| reloads.leave(worker))?;
         let current = machines.add(machine);
         let mut engine = Self {
             worker,
@@ -169,6 +172,12 @@ impl LuaEngine {
     }
 }
 
+impl Drop for LuaEngine {
+    fn drop(&mut self) {
+        self.reloads.leave(self.worker);
+    }
+}
+
 impl Engine for LuaEngine {
     fn hooks(&self) -> Hooks {
         self.machines.get(self.current).map(|machine| machine.shared().borrow().hooks()).unwrap_or_default()
@@ -255,10 +264,10 @@ impl Engine for LuaEngine {
                 }
                 Err(line) => Err(line),
             };
-            self.reloads.report(load, report);
+            self.reloads.report(self.worker, load, report);
         }
         if let Some((number, load)) = self.next {
-            match self.reloads.decision(load) {
+            match self.reloads.decision(self.worker, load) {
                 Some(true) => {
                     (self.current, self.next, self.limit) = (number, None, self.next_limit);
                 }

@@ -26,7 +26,7 @@ pub struct Chunk {
 }
 
 /// A configuration that workers can load.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Loaded {
     /// The files.
     pub chunks: Vec<Chunk>,

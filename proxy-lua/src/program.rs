@@ -72,8 +72,7 @@ impl Program for LuaProxy {
     }
 
     fn engine(&self, seat: Seat, host: &mut Host<'_>) -> Result<AnyEngine, String> {
-        let engine = LuaEngine::new(seat.worker, Arc::clone(&self.reloads), host)?;
-        self.reloads.join(seat.worker, seat.wake);
+        let engine = LuaEngine::new(seat, Arc::clone(&self.reloads), host)?;
         Ok(AnyEngine::Other(Box::new(engine)))
     }
 

@@ -14,9 +14,10 @@ use crate::pool::{Pool, PoolObject};
 const DEPTH_MAX: usize = 100;
 
 /// A value without functions and metatables. A table that occurs twice is copied twice.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub enum Tree {
     /// `nil`.
+    #[default]
     Nil,
     /// A boolean.
     Boolean(bool),
