@@ -15,9 +15,10 @@ use mlua::{Function, Lua, Value};
 
 use crate::api::config::Settings;
 use crate::api::cron::Crons;
-use crate::api::errors::message;
+use crate::api::errors::{message, summary};
 use crate::counters::Counters;
 use crate::fault::LoadFault;
+use crate::line;
 use crate::loaded::{Chunk, Loaded, Sources};
 use crate::reload::Reloads;
 use crate::tree::Tree;
@@ -161,8 +162,7 @@ impl Machine {
             self.budget.set(0);
             if let Err(fault) = function.call::<()>(()) {
                 self.runs.cron_fails.fetch_add(1, Relaxed);
-                let line = format!("type=proxy_error msg={}", message(&fault));
-                self.server.event(kind::PROXYEVENTS, &line);
+                self.server.event(kind::PROXYEVENTS, &line::fault(&summary(&fault)));
             }
         }
     }

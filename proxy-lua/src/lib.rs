@@ -18,6 +18,7 @@ mod engine;
 mod fault;
 mod functions;
 pub mod inspector;
+mod line;
 mod loaded;
 mod machine;
 pub mod mutator;

@@ -13,7 +13,7 @@ use mlua::{IntoLuaMulti, Lua, MultiValue, Value};
 
 use crate::api::constants::wait;
 use crate::api::error;
-use crate::api::errors::message;
+use crate::api::errors::{message, summary};
 use crate::api::log;
 use crate::api::request::Request;
 use crate::loaded::Loaded;
@@ -142,7 +142,7 @@ impl Machine {
         let context = match taken {
             Some(Ok(context)) => context,
             Some(Err(fault)) => {
-                self.report(&message(&fault));
+                self.report(&summary(&fault));
                 self.log(host);
                 return answers.push((asker, START_FAILURE.to_vec()));
             }
@@ -318,7 +318,7 @@ impl Machine {
                     resume = ends.as_boolean().unwrap_or(!ends.is_nil());
                 }
                 Ok(_) => {}
-                Err(fault) => self.report(&message(&fault)),
+                Err(fault) => self.report(&summary(&fault)),
             }
         }
         self.complete(context, handle, rank);
@@ -454,9 +454,8 @@ impl Machine {
         self.shared.borrow_mut().current = None;
         match resumed {
             Err(fault) => {
-                let text = message(&fault);
-                host.server.log(1, &|| format!("proxy_lua_error: {text}"));
-                self.report(&text);
+                host.server.log(1, &|| format!("proxy_lua_error: {}", message(&fault)));
+                self.report(&summary(&fault));
                 self.ended(context, Ended::Failed, answers);
             }
             Ok(value) if !thread.is_resumable() => self.ended(context, Ended::Returned(value), answers),

@@ -23,6 +23,7 @@ use mlua::{AnyUserData, Function, Thread, Value};
 
 use crate::easing::Easing;
 use crate::functions::Functions;
+use crate::line;
 use crate::pool::Pool;
 use crate::router::Router;
 use crate::wait::{End, Waits};
@@ -303,7 +304,7 @@ impl Worker {
 
     /// Keeps a line about a fault of a program.
     pub fn report(&mut self, text: &str) {
-        self.line(LineKind::Event, || format!("type=proxy_error msg={text}"));
+        self.line(LineKind::Event, || line::fault(text));
     }
 
     /// Returns `true` once in `rate` calls, at random. Never if `rate` is 0.

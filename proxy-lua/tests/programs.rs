@@ -267,7 +267,7 @@ fn a_program_counts_and_logs() {
             attach_all(p, function(rctx, r, h)
                 local res = rctx:enqueue_and_wait(r, h)
                 mcp.stat(res:hit() and 1 or 2, 1)
-                mcp.log('saw ' .. r:key())
+                mcp.log('saw\\n' .. r:key())
                 mcp.log_req(r, res, 'own detail', 7)
                 mcp.log_reqsample(0, 0, true, r, res, 'never')
                 mcp.log_reqsample(0, 1, false, r, res, 'always')
@@ -292,7 +292,7 @@ fn a_program_counts_and_logs() {
             None => line,
         }
     };
-    assert_eq!(next(0), "type=proxy_user msg=saw k");
+    assert_eq!(next(0), r"type=proxy_user msg=saw\nk");
     let port = bench.port(0);
     // Those of the miss.
     for detail in ["each", "own detail", "always"] {
@@ -311,10 +311,15 @@ fn a_program_counts_and_logs() {
             " type=104 code=8 status=0 res=good cfd=7 be=127.0.0.1:{port} detail=own detail req=set k 0 0 1"
         )
     );
-    assert!(next(2).ends_with("on purpose"));
+    // The next event follows at once: a traceback would be lines of its own.
+    client.asks("mg fails\r\n", "SERVER_ERROR lua failure\r\n");
+    for _ in 0..2 {
+        let line = next(2);
+        assert!(line.starts_with("type=proxy_error msg=") && line.ends_with("on purpose"), "{line}");
+    }
     let stats = bench.server.stats("proxy").unwrap();
     let user: Vec<_> = stats.iter().filter(|(name, _)| name.starts_with("user_")).collect();
-    assert_eq!(user, [&("user_hits".into(), "1".into()), &("user_misses".into(), "2".into())]);
+    assert_eq!(user, [&("user_hits".into(), "1".into()), &("user_misses".into(), "3".into())]);
     let functions = bench.server.stats("proxyfuncs").unwrap();
     assert!(functions.contains(&("funcs_all".into(), "2".into())), "{functions:?}");
 }

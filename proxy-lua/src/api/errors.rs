@@ -4,6 +4,9 @@
 
 use mlua::{Error, Lua, Result, Value};
 
+/// The begin of what mlua appends to the text of an error.
+const TRACEBACK: &str = "\nstack traceback:\n";
+
 /// Returns the text of an error, without the place of its calls.
 pub fn message(error: &Error) -> String {
     match error {
@@ -11,6 +14,13 @@ pub fn message(error: &Error) -> String {
         Error::RuntimeError(text) | Error::SyntaxError { message: text, .. } => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// Returns the text of an error for a line of watchers: without the traceback, as in memcached.
+pub fn summary(error: &Error) -> String {
+    let mut text = message(error);
+    text.truncate(text.find(TRACEBACK).unwrap_or(text.len()));
+    text
 }
 
 /// Makes `pcall`, `xpcall` and `coroutine.resume` of a virtual machine return errors as text.
@@ -72,5 +82,8 @@ mod tests {
         .unwrap();
         let error = lua.load("fail()").exec().unwrap_err();
         assert_eq!(message(&error), "no room");
+        let error = lua.load("error('one\\ntwo', 0)").exec().unwrap_err();
+        assert!(message(&error).contains("stack traceback"), "{error}");
+        assert_eq!(summary(&error), "one\ntwo");
     }
 }

@@ -1,6 +1,5 @@
 //! `mcp.log`, `mcp.log_req` and `mcp.log_reqsample`: lines for watchers.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use memcache_core::internal::proxy::program::ServerView;
 use mlua::{AnyUserData, Lua, LuaString, Result, Table, Value};
 
 use super::request::Request;
+use crate::line;
 use crate::response::Response;
 use crate::wait::Rank;
 use crate::worker::{LineKind, Shared, Worker};
@@ -30,14 +30,10 @@ type Sample = (i64, i64, Value, AnyUserData, Value, Option<LuaString>, Option<i6
 pub fn add_to_configuration(lua: &Lua, mcp: &Table, server: &Arc<dyn ServerView>) -> Result<()> {
     let server = Arc::clone(server);
     let log = move |_: &Lua, text: LuaString| {
-        server.event(kind::PROXYUSER, &user_line(&text));
+        server.event(kind::PROXYUSER, &line::user(&text.to_string_lossy()));
         Ok(())
     };
     mcp.set("log", lua.create_function(log)?)
-}
-
-fn user_line(text: &LuaString) -> String {
-    format!("type=proxy_user msg={}", text.to_string_lossy())
 }
 
 /// Adds the functions of a worker.
@@ -47,7 +43,7 @@ fn user_line(text: &LuaString) -> String {
 pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     let state = Rc::clone(shared);
     let log = move |_: &Lua, text: LuaString| {
-        state.borrow_mut().line(LineKind::User, || user_line(&text));
+        state.borrow_mut().line(LineKind::User, || line::user(&text.to_string_lossy()));
         Ok(())
     };
     mcp.set("log", lua.create_function(log)?)?;
@@ -113,7 +109,7 @@ fn log_request(
     });
 }
 
-fn text(shown: &Shown, rank: Rank, fd: i64, detail: &str, line: &str) -> String {
+fn text(shown: &Shown, rank: Rank, fd: i64, detail: &str, request: &str) -> String {
     let rank = match rank {
         Rank::Good => "good",
         Rank::Ok => "ok",
@@ -121,15 +117,11 @@ fn text(shown: &Shown, rank: Rank, fd: i64, detail: &str, line: &str) -> String 
     };
     let Shown { kind, code, status, elapsed, backend } = shown;
     let backend = backend.as_deref().unwrap_or(":");
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let _ = write!(
-        text,
+    line::one_line(format!(
         "type=proxy_req elapsed={elapsed} type={kind} code={code} status={status} res={rank} cfd={fd} be={backend} detail={} req={}",
         cut(detail, DETAIL_MAX),
-        cut(line, REQUEST_MAX),
-    );
-    text
+        cut(request, REQUEST_MAX),
+    ))
 }
 
 /// Logs a request by the rules of its backend.
