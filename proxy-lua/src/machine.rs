@@ -115,7 +115,6 @@ impl Machine {
     /// Releases the links of a machine that is not used any more.
     pub fn close(self, host: &mut Host<'_>) {
         self.links.iter().for_each(|link| host.links.release(*link));
-        self.shared.borrow().forget_functions();
     }
 
     /// Begins a request of a client. As in memcached, results that are there at once count when the
@@ -357,12 +356,11 @@ impl Machine {
             let mut worker = self.shared.borrow_mut();
             let Some(one) = worker.contexts.get_mut(context) else { return };
             let end = one.waits.check(handle, resume);
+            let is_over = one.waits.is_over();
             if let Some(end) = end {
-                one.timer = None;
-                worker.events.push_back(Event::Resume { context, end, late: false });
-                return;
+                return worker.end_wait(context, end);
             }
-            one.waits.is_over()
+            is_over
         };
         if is_over {
             self.over(context);
@@ -382,8 +380,7 @@ impl Machine {
             if !one.waits.remove() {
                 // The parent may wait for more than the result of this function, which it has.
                 if let Some(end) = one.waits.give_up() {
-                    one.timer = None;
-                    worker.events.push_back(Event::Resume { context: parent, end, late: false });
+                    worker.end_wait(parent, end);
                 }
                 return;
             }
@@ -490,8 +487,7 @@ impl Machine {
                 // A wait with a timer ends in any case.
                 let end = end.or_else(|| if one.timer.is_none() { one.waits.give_up() } else { None });
                 if let Some(end) = end {
-                    one.timer = None;
-                    worker.events.push_back(Event::Resume { context, end, late: false });
+                    worker.end_wait(context, end);
                 }
             }
             After::Internal(request) => {
@@ -578,8 +574,8 @@ impl Machine {
     fn ended(&mut self, context: usize, ended: Ended, answers: &mut Answers) {
         let (parent, caller, is_over) = {
             let mut worker = self.shared.borrow_mut();
+            worker.clear_timer(context);
             let Some(one) = worker.contexts.get_mut(context) else { return };
-            one.timer = None;
             one.waits.stop();
             (one.parent, one.caller.take(), one.waits.remove())
         };

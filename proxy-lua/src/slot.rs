@@ -180,9 +180,10 @@ fn remove(shared: &Shared, context: usize) {
 fn reset(shared: &Shared, context: usize) {
     let mut children = Vec::new();
     let mut worker = shared.borrow_mut();
+    worker.clear_timer(context);
     let Some(context) = worker.contexts.get_mut(context) else { return };
     context.waits.reset();
-    (context.timer, context.caller) = (None, None);
+    context.caller = None;
     let held = std::mem::take(&mut context.held);
     for handle in &mut context.handles {
         (handle.result, handle.request) = (Value::Nil, None);

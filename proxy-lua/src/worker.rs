@@ -8,8 +8,7 @@
 //! Functions of the API and the engine share it. Neither keeps it borrowed while Lua runs.
 
 use std::cell::RefCell;
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -163,8 +162,8 @@ pub struct Context {
     pub handles: Vec<Handle>,
     /// Their states, and the wait.
     pub waits: Waits,
-    /// The name of the timer that ends the wait.
-    pub timer: Option<u64>,
+    /// The time of the timer that ends the wait.
+    pub timer: Option<Instant>,
     /// Objects that are emptied after each request.
     pub objects: Vec<AnyUserData>,
     /// Bytes of values of the request and of its replies.
@@ -247,8 +246,18 @@ pub struct Worker {
     pub held_limit: usize,
     routes: Routes,
     tagged: Vec<(String, Routes)>,
-    timers: BinaryHeap<Reverse<(Instant, u64, usize)>>,
-    serial: u64,
+    /// The timers of contexts, by time.
+    timers: BTreeSet<(Instant, usize)>,
+}
+
+/// The functions of a machine that has ended, or could not load, are not counted.
+impl Drop for Worker {
+    fn drop(&mut self) {
+        for generator in self.generators.iter().filter(|generator| generator.function.is_some()) {
+            let contexts = i64::try_from(generator.total).unwrap_or(i64::MAX);
+            self.functions.add(&generator.name, -1, -contexts);
+        }
+    }
 }
 
 /// The target of each command, by its number.
@@ -331,14 +340,6 @@ impl Worker {
         self.held_limit > 0 && self.held > self.held_limit
     }
 
-    /// Removes the functions from those that are counted, before the machine ends.
-    pub fn forget_functions(&self) {
-        for generator in self.generators.iter().filter(|generator| generator.function.is_some()) {
-            let contexts = i64::try_from(generator.total).unwrap_or(i64::MAX);
-            self.functions.add(&generator.name, -1, -contexts);
-        }
-    }
-
     /// Adds a user to a generator.
     pub fn retain(&mut self, generator: usize) {
         if let Some(generator) = self.generators.get_mut(generator) {
@@ -398,30 +399,37 @@ impl Worker {
         if let Some(one) = self.contexts.get_mut(context)
             && one.timer.is_none()
         {
-            self.serial += 1;
-            one.timer = Some(self.serial);
-            self.timers.push(Reverse((at, self.serial, context)));
+            one.timer = Some(at);
+            self.timers.insert((at, context));
+        }
+    }
+
+    /// Removes the timer of a context.
+    pub fn clear_timer(&mut self, context: usize) {
+        if let Some(at) = self.contexts.get_mut(context).and_then(|one| one.timer.take()) {
+            self.timers.remove(&(at, context));
         }
     }
 
     /// Returns the time of the next timer.
-    pub fn deadline(&mut self) -> Option<Instant> {
-        loop {
-            let &Reverse((at, serial, context)) = self.timers.peek()?;
-            if self.contexts.get(context).is_some_and(|context| context.timer == Some(serial)) {
-                return Some(at);
-            }
-            self.timers.pop();
-        }
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
     }
 
     /// Takes a context whose timer is due.
     pub fn expire(&mut self, now: Instant) -> Option<usize> {
-        if self.deadline()? > now {
+        let &(at, context) = self.timers.first()?;
+        if at > now {
             return None;
         }
-        let Reverse((_, _, number)) = self.timers.pop()?;
-        self.contexts.get_mut(number)?.timer = None;
-        Some(number)
+        self.timers.pop_first();
+        self.contexts.get_mut(context)?.timer = None;
+        Some(context)
+    }
+
+    /// Lets the function of a context go on after its wait.
+    pub fn end_wait(&mut self, context: usize, end: End) {
+        self.clear_timer(context);
+        self.events.push_back(Event::Resume { context, end, late: false });
     }
 }

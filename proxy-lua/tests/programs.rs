@@ -759,3 +759,15 @@ fn functions_that_a_program_has_lost_are_gone() {
     }
     assert_eq!(functions(), ["funcs_inner", "funcs_used"]);
 }
+
+/// They stayed in the statistics for good.
+#[test]
+fn functions_of_a_failed_load_are_not_counted() {
+    let bench = Bench::new(1, DIRECT);
+    let counts = || bench.server.stats("proxyfuncs").unwrap();
+    let before = counts();
+    assert!(before.contains(&("funcs_all".into(), "2".into())), "{before:?}");
+    let fails = DIRECT.replace("end)\nend", "end)\nerror('no')\nend");
+    assert!(bench.reload(&fails).is_err());
+    assert_eq!(counts(), before);
+}
