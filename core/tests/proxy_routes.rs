@@ -87,8 +87,8 @@ fn build(plans: &[Plan]) -> Routes {
                 Route::Migrate { from: node(from), to: node(to), start: *start, interval: 10 }
             }
             Plan::Limit(child, over) => {
-                routes.limits += 1;
-                let limit = routes.limits - 1;
+                let limit = routes.limits.len();
+                routes.limits.push(limit.to_string());
                 Route::RateLimit {
                     child: node(child),
                     over: node(over),
@@ -124,7 +124,7 @@ struct Ran {
 
 /// Runs a request. `delay` is the time in milliseconds after which a send gets its reply.
 fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, delay: impl Fn(&Send) -> u64) -> Ran {
-    let mut buckets = vec![Bucket::default(); routes.limits];
+    let mut buckets = vec![Bucket::default(); routes.limits.len()];
     let request = Request { key: b"k", command: Command::named(word).unwrap(), draw: 7 };
     let (mut actions, mut open) = (Vec::new(), Vec::new());
     let mut ran = Ran { answer: None, sends: Vec::new() };
@@ -487,7 +487,7 @@ fn a_migration_goes_by_the_clock() {
 #[test]
 fn a_limit_lasts_over_requests() {
     let routes = routes("route = { rate_limit = 'a', per_second = 2, over = { error = 'too fast' } }");
-    let mut buckets = vec![Bucket::default(); routes.limits];
+    let mut buckets = vec![Bucket::default(); routes.limits.len()];
     let mut ask = |millis| {
         let mut actions = Vec::new();
         let request = Request { key: b"k", command: Command::named("get").unwrap(), draw: 0 };

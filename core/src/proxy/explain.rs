@@ -36,7 +36,7 @@ pub enum Event {
 
 /// Carries a request to its end. Backends reply in the order in which they were asked.
 pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Vec<Event> {
-    let mut buckets = vec![Bucket::default(); routes.limits];
+    let mut buckets = vec![Bucket::default(); routes.limits.len()];
     let (mut events, mut actions, mut waiting) = (Vec::new(), Vec::new(), VecDeque::new());
     let mut looks = Vec::new();
     let millis = pretence.time.saturating_mul(1000);

@@ -16,7 +16,6 @@ use super::route::{Route, Routes};
 #[derive(Debug)]
 pub struct Generation {
     number: u64,
-    loaded: Arc<Loaded>,
     /// Pools and routes.
     pub routes: Arc<Routes>,
     /// For each pool, the links of each backend.
@@ -32,7 +31,7 @@ pub struct Generation {
 }
 
 impl Generation {
-    fn new(number: u64, loaded: Arc<Loaded>, links: &mut Links) -> Self {
+    fn new(number: u64, loaded: &Loaded, links: &mut Links) -> Self {
         let mut acquired = Vec::with_capacity(loaded.places.len());
         for pool in &loaded.places {
             let mut link = |place| links.acquire(place);
@@ -46,18 +45,18 @@ impl Generation {
             counters
         });
         let counters = counters.collect();
-        let buckets = vec![Bucket::default(); loaded.limits.len()];
         let routes = Arc::clone(&loaded.routes);
+        let buckets = vec![Bucket::default(); routes.limits.len()];
         let logs = routes.pools.iter().any(|pool| pool.log.is_some());
-        Self { number, loaded, routes, links: acquired, counters, logs, buckets, active: 0 }
+        Self { number, routes, links: acquired, counters, logs, buckets, active: 0 }
     }
 
     /// Takes the fill of the rate limits that an earlier configuration has at the same places.
     fn continue_limits(&mut self, earlier: &Self) {
         for route in &self.routes.nodes {
             let Route::RateLimit { every_ms, burst, limit, .. } = route else { continue };
-            let place = self.loaded.limits.get(*limit);
-            let same = earlier.loaded.limits.iter().position(|other| Some(other) == place);
+            let place = self.routes.limits.get(*limit);
+            let same = earlier.routes.limits.iter().position(|other| Some(other) == place);
             if let Some(own) = self.buckets.get_mut(*limit)
                 && let Some(other) = same.and_then(|same| earlier.buckets.get(same))
             {
@@ -83,7 +82,7 @@ impl Generations {
     /// Returns the configuration that workers share, with links to all its backends.
     pub fn new(shared: Arc<Shared>, links: &mut Links) -> Self {
         let (number, loaded) = shared.get();
-        Self { shared, current: Generation::new(number, loaded, links), earlier: Vec::new() }
+        Self { shared, current: Generation::new(number, &loaded, links), earlier: Vec::new() }
     }
 
     /// Takes over the configuration that workers share, if it is another one.
@@ -97,7 +96,7 @@ impl Generations {
     #[cold]
     fn replace(&mut self, links: &mut Links) {
         let (number, loaded) = self.shared.get();
-        let mut next = Generation::new(number, loaded, links);
+        let mut next = Generation::new(number, &loaded, links);
         next.continue_limits(&self.current);
         // The next one has its links, so that those of both stay open.
         let earlier = std::mem::replace(&mut self.current, next);

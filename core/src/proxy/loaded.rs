@@ -17,19 +17,17 @@ pub struct Loaded {
     pub routes: Arc<Routes>,
     /// For each pool and backend, the places of its connections.
     pub places: Vec<Vec<Vec<Arc<Place>>>>,
-    /// The place of each rate limit in the file.
-    pub limits: Vec<String>,
 }
 
 impl Loaded {
     /// Returns routes with their places.
-    pub fn new(routes: Routes, limits: Vec<String>) -> Self {
+    pub fn new(routes: Routes) -> Self {
         let place = |pool: &Pool, backend: &Backend| {
             if backend.is_down { Vec::new() } else { pool.place(backend).of_connections().collect() }
         };
         let of_pool = |pool: &Pool| pool.backends.iter().map(|backend| place(pool, backend)).collect();
         let places = routes.pools.iter().map(of_pool).collect();
-        Self { places, routes: Arc::new(routes), limits }
+        Self { places, routes: Arc::new(routes) }
     }
 }
 

@@ -202,7 +202,7 @@ fn discover(
         return Err(format!("all pools together must have at most {MAX_BACKENDS} backends, got {backends}"));
     }
     earlier.into_iter().for_each(|earlier| routes.keep_conditions(earlier));
-    Ok(Loaded::new(routes, configuration.limits.clone()))
+    Ok(Loaded::new(routes))
 }
 
 /// Reads a configuration, and the files that it names.

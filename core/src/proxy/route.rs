@@ -30,8 +30,8 @@ pub struct Routes {
     pub root: NodeId,
     /// The nodes at which requests of listeners with tags begin.
     pub listeners: Vec<(Tag, NodeId)>,
-    /// The number of rate limits.
-    pub limits: usize,
+    /// The place of each rate limit in the file. After a reload, a limit at the same place goes on.
+    pub limits: Vec<String>,
 }
 
 impl Routes {

@@ -53,8 +53,6 @@ const LOCAL: &str = "local";
 pub struct Configuration {
     /// Pools and routes.
     pub routes: Routes,
-    /// The place of each rate limit in the file. After a reload, a limit at the same place goes on.
-    pub limits: Vec<String>,
     /// When names are looked up again.
     pub names: NameRules,
 }
@@ -105,12 +103,12 @@ pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
         listeners.push((tag, builder.route(&entry, 0)?));
     }
     let Builder { pools, nodes, limits, .. } = builder;
-    let routes = Routes { pools, nodes, names, root, listeners, limits: limits.len() };
+    let routes = Routes { pools, nodes, names, root, listeners, limits };
     let sends = routes.most_sends();
     if sends > MAX_SENDS {
         return top.fail(&format!("a request must cause at most {MAX_SENDS} requests, got {sends}"));
     }
-    Ok(Configuration { routes, limits, names: rules })
+    Ok(Configuration { routes, names: rules })
 }
 
 /// The meaning of a name.
@@ -705,7 +703,7 @@ mod tests {
             limit(3),
             limit(4)
         );
-        let places = read(&text).map(|configuration| configuration.limits);
+        let places = parse(&text).map(|routes| routes.limits);
         let places: Vec<String> = places.unwrap_or_default();
         assert_eq!(places, ["route.random 0", "route.random 1", "routes.x 0", "routes.y.ttl 0"]);
     }
