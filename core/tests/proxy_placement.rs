@@ -57,7 +57,7 @@ fn keys_are_where_clients_put_them() {
 #[test]
 fn a_node_that_joins_takes_its_share() {
     const KEYS: usize = 20_000;
-    for distribution in ["jump", "ketama", "ring", "libmemcached", "dalli", "rendezvous", "modula"] {
+    for distribution in DISTRIBUTIONS.iter().map(|distribution| distribution.name) {
         let text =
             format!("route = 'p'\n[pools.p]\nbackends = [{{ srv = 's' }}]\ndistribution = '{distribution}'");
         let pool_of = |count: usize| {
