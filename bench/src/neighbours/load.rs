@@ -8,11 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
+use memcache_core::internal::tls::{ClientFiles, client_rules};
 use rcgen::{CertifiedKey, generate_simple_self_signed};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
+use rustls::ClientConnection;
+use rustls::pki_types::ServerName;
 
 use crate::error::{Doing, Error, Result};
 
@@ -304,15 +303,9 @@ fn datagrams(address: SocketAddr, count: usize, stop: &AtomicBool, work: &Atomic
 }
 
 fn handshakes(address: SocketAddr, stop: &AtomicBool, work: &AtomicU64) -> Result<()> {
-    let provider = Arc::new(ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(Arc::clone(&provider))
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Error::Malformed(error.to_string()))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anyone(provider)))
-        .with_no_client_auth();
-    config.resumption = rustls::client::Resumption::disabled();
-    let config = Arc::new(config);
+    // Only the cost of a handshake is measured, so that any certificate is accepted.
+    let files = ClientFiles { ca: None, identity: None, server_name: None };
+    let config = client_rules(&files, Path::new("")).map_err(Error::Malformed)?;
     let name = ServerName::try_from("localhost").map_err(|error| Error::Malformed(error.to_string()))?;
     while !stop.load(Relaxed) {
         let mut stream = connect(address)?;
@@ -385,44 +378,5 @@ impl Drop for Certificate {
         if self.made {
             let _ = std::fs::remove_file(&self.path);
         }
-    }
-}
-
-/// Accepts any certificate, because only the cost of a handshake is measured.
-#[derive(Debug)]
-struct Anyone(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anyone {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> std::result::Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
