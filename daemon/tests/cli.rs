@@ -565,6 +565,58 @@ fn more_connections_than_descriptors_are_refused_at_start() {
     );
 }
 
+/// Returns the soft limit of open files of a process.
+#[cfg(target_os = "linux")]
+fn open_files(pid: u32) -> usize {
+    let limits = std::fs::read_to_string(format!("/proc/{pid}/limits")).expect("it runs");
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let soft = line.and_then(|line| line.split_whitespace().next()).and_then(|word| word.parse().ok());
+    soft.expect("the line begins with the soft limit")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn connections_to_backends_need_descriptors_beside_those_of_clients() {
+    let file = scratch("descriptors.toml");
+    let write = |connections: usize| {
+        let pool = "[pools.p]\nhealth = {}\nbackends = ['127.0.0.1:1', '127.0.0.1:2']";
+        let text = format!("route = 'p'\n{pool}\nconnections = {connections}\n");
+        std::fs::write(&file, text).expect("the file is written");
+    };
+    let option = format!("proxy_config={}", file.display());
+    let flags = ["-c", "100", "-t", "4", "-o", &option];
+    // 4 workers with 8 connections to each of 2 backends, and a probe of each.
+    write(8);
+    let refused = limited("--nofile=160").args(["-u", "root", "-l", "127.0.0.1:-1"]).args(flags).output();
+    let refused = refused.expect("setpriv runs");
+    assert_eq!(refused.status.code(), Some(64), "{refused:?}");
+    assert_eq!(
+        text(&refused.stderr).lines().last(),
+        Some(
+            "max_connections must be at most 94, the open files that the system allows beside those of 66 connections to backends, got 100"
+        )
+    );
+    write(1);
+    let (mut child, _, pid) = serve_by(limited("--nofile=130:192"), "descriptors", &flags, Stdio::piped());
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let mut heard = |word: &str| lines.find(|line| line.contains(word)).expect("the line comes");
+    // 64 for other files, and 4 for each worker.
+    assert_eq!(open_files(child.id()), 100 + 64 + 16 + 10);
+    write(4);
+    send("HUP", &child.id().to_string());
+    // The next connections are opened before the earlier ones end.
+    eventually("the limit is raised", || (open_files(child.id()) == 192).then_some(()));
+    write(8);
+    send("HUP", &child.id().to_string());
+    let line = heard("max_connections");
+    assert!(line.starts_with("proxy: max_connections must be at most "), "{line}");
+    send("TERM", &child.id().to_string());
+    assert!(child.wait().is_ok_and(|status| status.success()));
+    let _ = std::fs::remove_file(file);
+    let _ = std::fs::remove_file(pid);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn limits_of_the_process_leave_room_beside_the_items() {

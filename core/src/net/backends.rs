@@ -11,6 +11,7 @@ use std::time::Instant;
 use mio::event::Event;
 use mio::{Registry, Token};
 
+use super::limits::OpenFiles;
 use super::probes::Probes;
 use super::remote::Remote;
 use crate::base::watch::{kind, push_uri_encoded};
@@ -54,6 +55,9 @@ pub(crate) struct Backends {
     more: Vec<usize>,
     /// The version of the names that the sockets follow.
     names: u64,
+    files: Arc<OpenFiles>,
+    /// The number of sockets that `files` knows of. It does not fall.
+    counted: usize,
 }
 
 /// The server around the proxy of a worker.
@@ -89,13 +93,20 @@ impl Surroundings for Around<'_> {
 }
 
 impl Backends {
-    /// Makes the engine of a worker.
-    pub(crate) fn new(program: &dyn Program, seat: Seat, around: &Around<'_>) -> Result<Self, String> {
+    /// Makes the engine of a worker. The caller tells `files` of [`Self::counted`].
+    pub(crate) fn new(
+        program: &dyn Program,
+        seat: Seat,
+        around: &Around<'_>,
+        files: Arc<OpenFiles>,
+    ) -> Result<Self, String> {
         let sampler = *around.context.cache.sampler();
         let mut links = Links::new(Arc::clone(&around.stats.proxy), sampler);
         let mut host = host(&mut links, around);
         let probes = (seat.worker == 0).then(|| Probes::new(host.now));
         let engine = program.engine(seat, &mut host)?;
+        let routes = probes.as_ref().and(engine.routes());
+        let counted = links.end() + routes.map_or(0, |routes| routes.probed());
         Ok(Self {
             engine,
             links,
@@ -105,7 +116,14 @@ impl Backends {
             wake: None,
             more: Vec::new(),
             names: around.context.names.version(),
+            files,
+            counted,
         })
+    }
+
+    /// Returns the number of sockets that the engine has needed so far.
+    pub(crate) fn counted(&self) -> usize {
+        self.counted
     }
 
     /// Returns the commands that are routed.
@@ -240,6 +258,18 @@ impl Backends {
             self.wake = self.wake.into_iter().chain(deadline).min();
         }
         self.links.counters().held.set(self.engine.held() as u64);
+        self.count(around.context);
+    }
+
+    /// Tells the limit of open files if there are more sockets than ever, such as after a reload.
+    fn count(&mut self, context: &ServerState) {
+        let sockets = self.links.end() + self.probes.as_ref().map_or(0, Probes::count);
+        if let Some(more) = sockets.checked_sub(self.counted).filter(|more| *more > 0) {
+            self.counted = sockets;
+            if let Err(line) = self.files.add_backends(more) {
+                context.log(0, || format!("proxy: {line}"));
+            }
+        }
     }
 
     /// Closes the socket of a link that is not used any more.

@@ -2,27 +2,68 @@
 
 #![expect(unsafe_code, reason = "the standard library knows no limits of the process")]
 
-use crate::base::error::StartError;
+use std::io;
 
-/// Makes sure that the process may open enough files for `wanted` connections. Raises the soft
-/// limit if it is lower, as language runtimes do when they start. Keeps the hard limit.
-///
-/// # Errors
-/// [`StartError::Descriptors`] if the hard limit is lower.
-pub(crate) fn allow_connections(wanted: usize) -> Result<(), StartError> {
+use crate::base::error::StartError;
+use crate::base::sync::Mutex;
+
+/// The open files of a server: those of clients, and those of connections to backends.
+#[derive(Debug)]
+pub(crate) struct OpenFiles {
+    clients: usize,
+    backends: Mutex<usize>,
+}
+
+impl OpenFiles {
+    /// Makes sure that the process may open enough files for `clients` connections. Raises the soft
+    /// limit if it is lower, as language runtimes do when they start. Keeps the hard limit.
+    ///
+    /// # Errors
+    /// [`StartError::Descriptors`] if the hard limit is lower.
+    pub(crate) fn allow(clients: usize) -> Result<Self, StartError> {
+        let limit = limit().map_err(StartError::System)?;
+        let needed = clients as libc::rlim_t;
+        if limit.rlim_cur < needed && (needed > limit.rlim_max || !raise(limit, needed)) {
+            return Err(StartError::Descriptors { wanted: clients, allowed: limit.rlim_max as usize });
+        }
+        Ok(Self { clients, backends: Mutex::default() })
+    }
+
+    /// Counts `more` connections to backends. Raises the soft limit by as many, because the process
+    /// may need all of it for other files. Keeps the hard limit.
+    ///
+    /// # Errors
+    /// The line that says how many clients the hard limit has room for.
+    pub(crate) fn add_backends(&self, more: usize) -> Result<(), String> {
+        let mut backends = self.backends.lock();
+        *backends = backends.saturating_add(more);
+        let limit = limit().map_err(|e| e.to_string())?;
+        let wanted = limit.rlim_cur.saturating_add(more as libc::rlim_t).min(limit.rlim_max);
+        // A limit that is not raised is one that the system does not let grow.
+        let allowed = if raise(limit, wanted) { limit.rlim_max } else { limit.rlim_cur } as usize;
+        let room = allowed.saturating_sub(*backends);
+        if room < self.clients {
+            return Err(format!(
+                "max_connections must be at most {room}, the open files that the system allows beside those of {} connections to backends, got {}",
+                *backends, self.clients
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn limit() -> io::Result<libc::rlimit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` is a valid place for the answer.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(StartError::System(std::io::Error::last_os_error()));
+    match unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } {
+        0 => Ok(limit),
+        _ => Err(io::Error::last_os_error()),
     }
-    let needed = wanted as libc::rlim_t;
-    if limit.rlim_cur >= needed {
-        return Ok(());
-    }
-    let raised = libc::rlimit { rlim_cur: needed, ..limit };
+}
+
+/// Sets the soft limit. Returns whether the system allows it.
+fn raise(limit: libc::rlimit, soft: libc::rlim_t) -> bool {
+    let raised = libc::rlimit { rlim_cur: soft, ..limit };
     // SAFETY: `raised` is valid and only read.
-    if needed <= limit.rlim_max && unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } == 0 {
-        return Ok(());
-    }
-    Err(StartError::Descriptors { wanted, allowed: limit.rlim_max as usize })
+    unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 }
 }

@@ -102,6 +102,11 @@ impl Probes {
         self.wake = Some(now);
     }
 
+    /// Returns the number of backends that are probed.
+    pub(super) fn count(&self) -> usize {
+        self.backends.len()
+    }
+
     /// Goes on where a name was waited for.
     pub(super) fn follow_names(&mut self) {
         self.events.extend(0..self.backends.len());

@@ -11,6 +11,7 @@ use super::backends::{Around, Backends};
 use super::connection_limit::ConnectionLimit;
 use super::deadline::Deadline;
 use super::handshake::Jobs;
+use super::limits::OpenFiles;
 use super::mailbox::Mailbox;
 use super::tokens::{WAKE, udp_token};
 use super::udp::Udp;
@@ -26,6 +27,7 @@ pub(crate) struct Unstarted {
     pub(super) number: usize,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) limit: Arc<ConnectionLimit>,
+    files: Arc<OpenFiles>,
     pub(super) deadline: Arc<Deadline>,
     pub(super) handshakes: Option<Jobs>,
     pub(super) udp: Vec<Udp>,
@@ -37,13 +39,14 @@ impl Unstarted {
         number: usize,
         context: Arc<ServerState>,
         limit: Arc<ConnectionLimit>,
+        files: Arc<OpenFiles>,
         deadline: Arc<Deadline>,
         handshakes: Option<Jobs>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
         let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
-        Ok(Self { poll, context, number, mailbox, limit, deadline, handshakes, udp: Vec::new() })
+        Ok(Self { poll, context, number, mailbox, limit, files, deadline, handshakes, udp: Vec::new() })
     }
 
     /// Returns the mailbox of the worker.
@@ -71,6 +74,7 @@ impl Unstarted {
         };
         let mailbox = Arc::clone(&self.mailbox);
         let seat = Seat { worker: self.number, wake: Arc::new(move || mailbox.wake()) };
-        Ok(Some(Box::new(Backends::new(&**program, seat, &Around { context, stats })?)))
+        let (around, files) = (Around { context, stats }, Arc::clone(&self.files));
+        Ok(Some(Box::new(Backends::new(&**program, seat, &around, files)?)))
     }
 }

@@ -67,8 +67,8 @@ const SPARED: usize = 1024;
 /// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
 
-/// Receives the error of a worker that cannot start, or its success.
-pub(crate) type Started = mpsc::Sender<Result<(), String>>;
+/// Receives the error of a worker that cannot start, or the number of its connections to backends.
+pub(crate) type Started = mpsc::Sender<Result<usize, String>>;
 
 enum Timer {
     /// An injected delay of a connection or socket ends.
@@ -121,7 +121,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Takes a worker over to its thread.
     fn new(unstarted: Unstarted) -> Self {
-        let Unstarted { poll, context, number, mailbox, limit, deadline, handshakes, udp } = unstarted;
+        let Unstarted { poll, context, number, mailbox, limit, deadline, handshakes, udp, .. } = unstarted;
         Self {
             poll,
             scratch: Scratch {
@@ -163,7 +163,8 @@ impl Worker {
                 let mut worker = Self::new(unstarted);
                 worker.backends = backends;
                 worker.read_hooks();
-                let _ = started.send(Ok(()));
+                let sockets = worker.backends.as_ref().map_or(0, |backends| backends.counted());
+                let _ = started.send(Ok(sockets));
                 // The caller waits until all workers have dropped it.
                 drop(started);
                 worker.serve();

@@ -65,6 +65,11 @@ impl Routes {
         roots.filter_map(|root| most.get(root).copied()).max().unwrap_or(0)
     }
 
+    /// Returns the number of backends that are probed.
+    pub fn probed(&self) -> usize {
+        self.pools.iter().filter(|pool| pool.health.is_some()).map(|pool| pool.backends.len()).sum()
+    }
+
     /// Returns the node at which a request of a listener begins.
     #[inline]
     pub fn root_of(&self, tag: Option<Tag>) -> NodeId {

@@ -28,7 +28,7 @@ use crate::net::address::BoundAddress;
 use crate::net::deadline::Deadline;
 pub use crate::net::handover::{FileId, Handover, Opener, PassedSocket};
 use crate::net::handshake;
-use crate::net::limits;
+use crate::net::limits::OpenFiles;
 use crate::net::listener::{Acceptor, Listener};
 use crate::net::mailbox::Mailbox;
 use crate::net::names;
@@ -104,9 +104,8 @@ impl Server {
         let context = Arc::new(ServerState::with_tls(cache, config, tls)?);
         let config = &context.config;
         persist::load_at_start(&context)?;
-        if !config.listen.is_empty() {
-            limits::allow_connections(config.max_connections)?;
-        }
+        let clients = if config.listen.is_empty() { 0 } else { config.max_connections };
+        let files = Arc::new(OpenFiles::allow(clients)?);
         let Sockets { listeners, datagrams, addresses, handover } = Sockets::bind(config, passed)?;
 
         log_classes(&context);
@@ -121,6 +120,7 @@ impl Server {
                 number,
                 Arc::clone(&context),
                 Arc::clone(&limit),
+                Arc::clone(&files),
                 Arc::clone(&deadline),
                 handshakes.clone(),
             )
@@ -159,7 +159,7 @@ impl Server {
         let server = Self { context, addresses, handover, deadline, settler, threads };
         server.settle_its_cache();
         server.look_up_names(readers);
-        server.start_workers(workers)?;
+        server.start_workers(workers, &files)?;
         // The workers alone have it now: the thread ends with the last of them.
         drop(handshakes);
         if let Some(jobs) = jobs {
@@ -212,8 +212,9 @@ impl Server {
         proxy.ready();
     }
 
-    /// Starts the threads of the workers. Returns when all are ready.
-    fn start_workers(&self, workers: Vec<Unstarted>) -> Result<(), StartError> {
+    /// Starts the threads of the workers. Returns when all are ready, and the process may open the
+    /// files of their connections to backends.
+    fn start_workers(&self, workers: Vec<Unstarted>, files: &OpenFiles) -> Result<(), StartError> {
         if let Some(program) = &self.context.proxy {
             let view = Arc::new(View(Arc::downgrade(&self.context)));
             program.start(self.context.workers.len(), view).map_err(StartError::File)?;
@@ -225,10 +226,11 @@ impl Server {
         }
         drop(started);
         // Clients come once all workers are ready. A worker that panics says nothing.
+        let mut backends = 0;
         for start in starts {
-            start.map_err(StartError::File)?;
+            backends += start.map_err(StartError::File)?;
         }
-        Ok(())
+        files.add_backends(backends).map_err(StartError::File)
     }
 
     /// Starts a thread of the server. If it panics, the server stops.
