@@ -2,6 +2,9 @@
 //! gracefully, SIGHUP reloads files, SIGUSR2 saves the snapshot, `RTMIN+1` starts the installed
 //! version. (Rust's runtime ignores SIGPIPE from the start.)
 //!
+//! A reload and the check of the installed version take time. They have a thread of their own, so
+//! that a signal that stops the process does not wait for them.
+//!
 //! A second SIGINT or SIGTERM interrupts the last save. While the server loads its snapshot, a
 //! signal that stops it ends the process: nothing has changed yet. Other signals wait for the
 //! server.
@@ -40,15 +43,12 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Handles signals on a thread of its own, for the rest of the process.
+    /// Handles signals on threads of their own, for the rest of the process.
     pub fn handle(farewell: Farewell) -> Result<Self, Failure> {
-        let all = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGHUP].into_iter().chain(upgrade::SIGNAL);
-        let mut caught = iterator::Signals::new(all)
-            .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
         let server = Arc::new(OnceLock::<Served>::new());
         let early = Arc::<Mutex<Vec<i32>>>::default();
         let (known, waiting) = (Arc::clone(&server), Arc::clone(&early));
-        let on = move |signal| {
+        let on = Arc::new(move |signal| {
             // The lock is held until the signal is either carried out or noted.
             let mut waiting = waiting.lock().unwrap_or_else(PoisonError::into_inner);
             match known.get() {
@@ -60,18 +60,11 @@ impl Signals {
                 None if waiting.contains(&signal) => {}
                 None => waiting.push(signal),
             }
-        };
-        let work = move || {
-            for signal in caught.forever() {
-                // Without this thread, signals could not stop the process. The panic hook has
-                // reported the panic.
-                let _ = panic::catch_unwind(AssertUnwindSafe(|| on(signal)));
-            }
-        };
-        thread::Builder::new()
-            .name("signals".into())
-            .spawn(work)
-            .map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))?;
+        });
+        let slow = [SIGHUP].into_iter().chain(upgrade::SIGNAL).collect();
+        for (name, signals) in [("signals", vec![SIGINT, SIGTERM, SIGUSR1, SIGUSR2]), ("reload", slow)] {
+            catch(name, &signals, Arc::clone(&on))?;
+        }
         Ok(Self { server, early })
     }
 
@@ -84,6 +77,24 @@ impl Signals {
             let _ = signal_hook::low_level::raise(signal);
         }
     }
+}
+
+/// Calls `on` with each of these signals, on a thread of this name.
+fn catch(name: &str, signals: &[i32], on: Arc<impl Fn(i32) + Send + Sync + 'static>) -> Result<(), Failure> {
+    let mut caught = iterator::Signals::new(signals)
+        .map_err(|e| Failure::system(format!("failed to catch signals: {}", reason(&e))))?;
+    let work = move || {
+        for signal in caught.forever() {
+            // Without this thread, signals could not stop the process. The panic hook has
+            // reported the panic.
+            let _ = panic::catch_unwind(AssertUnwindSafe(|| on(signal)));
+        }
+    };
+    thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map(drop)
+        .map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))
 }
 
 /// Carries out the request of a signal.

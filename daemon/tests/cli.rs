@@ -4,6 +4,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
+use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -528,6 +529,29 @@ fn locked_memory_is_what_is_used_and_not_what_is_reserved() {
     send("TERM", &child.id().to_string());
     let output = child.wait_with_output().expect("the daemon ends");
     assert!(output.status.success());
+}
+
+/// The configuration of the proxy becomes a pipe, so that a reload lasts as long as the test wants.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_stop_does_not_wait_for_a_reload() {
+    let file = scratch("slow.toml");
+    std::fs::write(&file, "route = 'null'\n").expect("the file is written");
+    let option = format!("proxy_config={}", file.display());
+    let (mut child, _, pid) = serve("slow", &["-o", &option]);
+    std::fs::remove_file(&file).expect("it is there");
+    assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo runs").success());
+    send("HUP", &child.id().to_string());
+    let mut pipe = std::fs::File::options();
+    pipe.write(true).custom_flags(libc::O_NONBLOCK);
+    // Without a reader it cannot be opened.
+    let writer = eventually("the reload reads the file", || pipe.open(&file).ok());
+    send("TERM", &child.id().to_string());
+    let status = eventually("the daemon ends", || child.try_wait().expect("it is a child"));
+    assert!(status.success());
+    drop(writer);
+    let _ = std::fs::remove_file(file);
+    let _ = std::fs::remove_file(pid);
 }
 
 /// Runs the daemon under `prlimit`, without the right to exceed limits.
