@@ -132,6 +132,9 @@ fn run(data: &Path, to: &Path) -> Outcome<usize> {
         "config set other 0 3\r\nabc\r\nmn\r\n",
     ];
     put("cluster", &mut nodes.iter().chain(&said).map(|seed| [&[2, 0, 4], seed.as_bytes()].concat()))?;
+    let lists = ["12\na.0001|10.0.0.1|11211 a.0002||7\n", "1\n\n", "2\n[::1]:7\n", "3\na|::1|1 a|::1|1\n"];
+    let lists = lists.map(|list| format!("CONFIG cluster 0 {}\r\n{list}\r\nEND\r\n", list.len()));
+    put("elasticache", &mut lists.map(String::into_bytes).into_iter())?;
     let examples = PROXY.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next());
     let pools = "[pools]\nmain.backends = ['a']\neast.backends = ['b:1']\nwest.backends = ['unix:/c']\n";
     put("proxy_config", &mut examples.map(|example| format!("{example}{pools}").into_bytes()))?;

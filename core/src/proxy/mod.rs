@@ -15,6 +15,7 @@ pub mod config;
 pub mod connection;
 pub mod counters;
 pub mod distribution;
+pub mod elasticache;
 pub mod engine;
 pub mod explain;
 pub mod failure;
