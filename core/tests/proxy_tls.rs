@@ -11,7 +11,8 @@ use std::sync::mpsc::{Receiver, channel};
 
 use certificates::{Authority, Directory, Identity};
 use memcache_rs::{
-    Hooks, Listen, Protocol, ProxyConfig, Server, ServerConfig, TlsConfig, TlsMode, TlsVersion, VerifyMode,
+    ClusterNode, Hooks, Listen, Protocol, ProxyConfig, Server, ServerConfig, TlsConfig, TlsMode, TlsVersion,
+    VerifyMode,
 };
 use proxying::{Client, address, start};
 use rcgen::CertificateParams;
@@ -56,8 +57,13 @@ impl Bench {
 
     /// Starts a proxy before a backend, with these keys of `tls`.
     fn proxy(&self, backend: &Server, tls: &str) -> Result<Proxy, String> {
-        let at = address(backend);
-        let text = format!("route = 'a'\n[pools.a]\nbackends = ['{at}']\nretry_ms = 10\ntls = {{ {tls} }}\n");
+        self.proxy_of(&format!("'{}'", address(backend)), tls)
+    }
+
+    /// Starts a proxy with this member of its pool.
+    fn proxy_of(&self, member: &str, tls: &str) -> Result<Proxy, String> {
+        let text =
+            format!("route = 'a'\n[pools.a]\nbackends = [{member}]\nretry_ms = 10\ntls = {{ {tls} }}\n");
         let (log, lines) = channel();
         let log = move |_, line: &str| drop(log.send(line.to_owned()));
         let config = ServerConfig {
@@ -144,6 +150,27 @@ fn backends_are_verified() {
     bench.put("server", &bench.authority.sign_as(&CertificateParams::new(vec!["127.0.0.1".into()]).unwrap()));
     let backend = bench.backend(TlsVersion::V1_2, VerifyMode::None);
     let proxy = bench.proxy(&backend, "ca = 'ca.pem'").unwrap();
+    Client::new(&proxy.server).asks("get k\r\n", "END\r\n");
+}
+
+/// The address of a backend comes from a source, but its certificate has the name of the host.
+#[test]
+fn a_backend_of_a_source_is_verified_by_the_name_of_its_host() {
+    let bench = Bench::new();
+    let backend = bench.backend(TlsVersion::V1_2, VerifyMode::None);
+    let endpoint = start(ServerConfig::default());
+    let at = address(&backend);
+    let cluster = format!("{{ elasticache = '{}' }}", address(&endpoint));
+    let node = |host: &str| ClusterNode::new(host, Some(at.ip()), at.port()).unwrap();
+    endpoint.set_cluster_nodes(&[node("localhost")]);
+    for member in [&cluster, &format!("{{ dns = 'localhost', port = {} }}", at.port())] {
+        let proxy = bench.proxy_of(member, "ca = 'ca.pem'").unwrap();
+        Client::new(&proxy.server).asks("get k\r\n", "END\r\n");
+    }
+    endpoint.set_cluster_nodes(&[node("other")]);
+    let reason = bench.proxy_of(&cluster, "ca = 'ca.pem'").unwrap().reason();
+    assert!(reason.contains("certificate not valid for name \"other\""), "{reason}");
+    let proxy = bench.proxy_of(&cluster, "ca = 'ca.pem', server_name = 'localhost'").unwrap();
     Client::new(&proxy.server).asks("get k\r\n", "END\r\n");
 }
 

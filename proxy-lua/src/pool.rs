@@ -50,7 +50,7 @@ impl Backend {
 
     /// Returns the backend as a distribution of keys knows it.
     pub fn node(&self) -> Node {
-        Node { address: self.address(), name: None, weight: 1, is_down: false }
+        Node::at(self.address())
     }
 }
 
@@ -86,6 +86,7 @@ impl Pool {
                 label: Some(format!("{}{}", self.prefix, backend.label)),
                 bounds: backend.bounds.clone(),
                 rules: backend.rules.clone(),
+                server_name: None,
                 ordinal: 0,
             };
             place.of_connections().map(|place| links.acquire(&place)).collect()

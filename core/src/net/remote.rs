@@ -215,7 +215,8 @@ fn tls(place: &Place, host: &str) -> io::Result<Option<(Arc<ClientRules>, String
     let Some(files) = &place.bounds.tls else { return Ok(None) };
     // Its requests are never sent as plain text.
     let rules = place.rules.clone().ok_or_else(|| io::Error::other("the files of TLS are not read"))?;
-    Ok(Some((rules, files.server_name.clone().unwrap_or_else(|| host.to_owned()))))
+    let name = files.server_name.as_deref().or(place.server_name.as_deref()).unwrap_or(host);
+    Ok(Some((rules, name.to_owned())))
 }
 
 #[cfg(test)]
@@ -236,7 +237,7 @@ mod tests {
         let address = Address::Tcp("127.0.0.1".into(), listener.local_addr().unwrap().port());
         let tls = Some(ClientFiles { ca: None, identity: None, server_name: None });
         let bounds = Bounds { tls, ..Bounds::default() };
-        let place = Place { address, label: None, bounds, rules: None, ordinal: 0 };
+        let place = Place { address, label: None, bounds, rules: None, server_name: None, ordinal: 0 };
         let (mut remote, poll) = (Remote::default(), Poll::new().unwrap());
         let result = remote.open(&place, &Names::default(), poll.registry(), Token(0));
         assert_eq!(result, Err(Reason::Connecting));

@@ -16,6 +16,15 @@ pub struct Backend {
     pub weight: u32,
     /// Whether it is never asked. Its keys fail.
     pub is_down: bool,
+    /// The name in its certificate, if that is not the host of the address.
+    pub server_name: Option<String>,
+}
+
+impl Backend {
+    /// Returns the backend at an address, without more.
+    pub fn at(address: Address) -> Self {
+        Self { address, name: None, weight: 1, is_down: false, server_name: None }
+    }
 }
 
 /// Where a backend listens.

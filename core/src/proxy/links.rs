@@ -38,6 +38,9 @@ pub struct Place {
     pub bounds: Bounds,
     /// The rules of TLS, from the files of `bounds.tls`.
     pub rules: Option<Arc<ClientRules>>,
+    /// The name in the certificate of the backend, if that is not the host of the address. A name
+    /// in `bounds.tls` counts before it.
+    pub server_name: Option<String>,
     /// Its number among the connections to one backend.
     pub ordinal: usize,
 }
@@ -51,8 +54,9 @@ impl Place {
 
 impl PartialEq for Place {
     fn eq(&self, other: &Self) -> bool {
-        let Self { address, label, bounds, rules: _, ordinal } = self;
-        (address, label, bounds, ordinal) == (&other.address, &other.label, &other.bounds, &other.ordinal)
+        let Self { address, label, bounds, rules: _, server_name, ordinal } = self;
+        (address, label, bounds) == (&other.address, &other.label, &other.bounds)
+            && (server_name, ordinal) == (&other.server_name, &other.ordinal)
     }
 }
 
@@ -413,7 +417,14 @@ mod tests {
 
     fn place(port: u16, ordinal: usize) -> Arc<Place> {
         let address = Address::Tcp("a".into(), port);
-        Arc::new(Place { address, label: None, bounds: Bounds::default(), rules: None, ordinal })
+        Arc::new(Place {
+            address,
+            label: None,
+            bounds: Bounds::default(),
+            rules: None,
+            server_name: None,
+            ordinal,
+        })
     }
 
     fn connection(links: &mut Links, number: usize) -> &mut Connection<Ask> {

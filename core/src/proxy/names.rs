@@ -122,8 +122,8 @@ impl Name {
     pub fn backends(&self, source: &Source) -> Vec<Backend> {
         let state = self.state.lock();
         match (&state.answer, source) {
-            (Some(Answer::Dns(NameRecords::Host(addresses), _)), Source::Dns(_, port)) => {
-                of_addresses(addresses, *port)
+            (Some(Answer::Dns(NameRecords::Host(addresses), _)), Source::Dns(host, port)) => {
+                of_addresses(host, addresses, *port)
             }
             // Both were checked when they were learnt.
             (Some(Answer::Dns(NameRecords::Service(records), _)), _) => {

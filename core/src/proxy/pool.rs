@@ -93,7 +93,9 @@ impl Pool {
     /// Returns where the first connection to a backend leads.
     pub fn place(&self, backend: &Backend) -> Place {
         let (address, bounds, rules) = (backend.address.clone(), self.bounds.clone(), self.rules.clone());
-        Place { address, label: None, bounds, rules, ordinal: 0 }
+        // Without TLS, pools share a connection under any name.
+        let server_name = bounds.tls.as_ref().and(backend.server_name.clone());
+        Place { address, label: None, bounds, rules, server_name, ordinal: 0 }
     }
 
     /// Returns the sources of backends.

@@ -34,14 +34,14 @@ impl fmt::Display for Source {
     }
 }
 
-/// Returns a backend for each address of a host: IPv4 addresses, or IPv6 ones if there are no
+/// Returns a backend for each address of `host`: IPv4 addresses, or IPv6 ones if there are no
 /// others. A host with both would be two backends.
-pub fn of_addresses(addresses: &[IpAddr], port: u16) -> Vec<Backend> {
+pub fn of_addresses(host: &str, addresses: &[IpAddr], port: u16) -> Vec<Backend> {
     let has_v4 = addresses.iter().any(IpAddr::is_ipv4);
     let mut chosen: Vec<IpAddr> = addresses.iter().copied().filter(|ip| ip.is_ipv4() == has_v4).collect();
     chosen.sort_unstable();
     chosen.dedup();
-    chosen.iter().map(|ip| backend(Address::Tcp(ip.to_string(), port), None)).collect()
+    chosen.iter().map(|ip| of_host(host, *ip, port)).collect()
 }
 
 /// Returns a backend for each record of the lowest priority.
@@ -57,7 +57,7 @@ pub fn of_records(records: &[ServiceRecord]) -> Result<Vec<Backend>, String> {
         .collect();
     chosen.sort_unstable_by(|a, b| natural(a.0, b.0).then(a.1.cmp(&b.1)));
     chosen.dedup();
-    chosen.into_iter().map(|(host, port)| Ok(backend(address(host, port)?, None))).collect()
+    chosen.into_iter().map(|(host, port)| address(host, port).map(Backend::at)).collect()
 }
 
 /// Returns a backend for each node. Its name is the host and port of the node, so that a node keeps
@@ -72,15 +72,16 @@ pub fn of_nodes(nodes: &[ClusterNode]) -> Result<Vec<Backend>, String> {
     let found = chosen.into_iter().map(|node| {
         let named = address(node.host(), node.port())?;
         Ok(match node.ip() {
-            Some(ip) => backend(Address::Tcp(ip.to_string(), node.port()), Some(named.to_string())),
-            None => backend(named, None),
+            Some(ip) => Backend { name: Some(named.to_string()), ..of_host(node.host(), ip, node.port()) },
+            None => Backend::at(named),
         })
     });
     found.collect()
 }
 
-fn backend(address: Address, name: Option<String>) -> Backend {
-    Backend { address, name, weight: 1, is_down: false }
+/// Returns the backend at an address of a host, whose certificate has the name of the host.
+fn of_host(host: &str, ip: IpAddr, port: u16) -> Backend {
+    Backend { server_name: Some(host.to_owned()), ..Backend::at(Address::Tcp(ip.to_string(), port)) }
 }
 
 /// Returns the address of a host that was found, if a configuration could name it.
@@ -146,8 +147,11 @@ mod tests {
     fn a_host_with_two_families_is_one_backend_an_address() {
         let all: Vec<IpAddr> =
             ["::1", "10.0.0.10", "10.0.0.9", "10.0.0.9"].iter().map(|text| text.parse().unwrap()).collect();
-        assert_eq!(texts(&of_addresses(&all, 7)), ["10.0.0.9:7 at 10.0.0.9:7", "10.0.0.10:7 at 10.0.0.10:7"]);
-        assert_eq!(texts(&of_addresses(&all[..1], 7)), ["[::1]:7 at [::1]:7"]);
+        assert_eq!(
+            texts(&of_addresses("a", &all, 7)),
+            ["10.0.0.9:7 at 10.0.0.9:7", "10.0.0.10:7 at 10.0.0.10:7"]
+        );
+        assert_eq!(texts(&of_addresses("a", &all[..1], 7)), ["[::1]:7 at [::1]:7"]);
     }
 
     #[test]

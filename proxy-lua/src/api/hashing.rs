@@ -70,7 +70,7 @@ fn new_ring(lua: &Lua, list: &Table, options: Option<Table>) -> Result<Selector>
 
 fn backend(entry: &Table) -> Result<Backend> {
     let address = Address::Tcp(entry.get("addr")?, entry.get("port")?);
-    Ok(Backend { address, name: None, weight: 1, is_down: false })
+    Ok(Backend::at(address))
 }
 
 /// How a pool finds the backend of a key.
@@ -176,8 +176,8 @@ mod tests {
         lua.globals().set("mcp", &mcp)?;
         let options: Option<Table> = lua.load(options).eval()?;
         let backends = (0..count).map(|n| Address::Tcp("127.0.77.1".into(), 11211 + n));
-        let backends = backends.map(|address| Backend { address, name: None, weight: 1, is_down: false });
-        KeyMap::new(&lua, &mcp, &backends.collect::<Vec<_>>(), options.as_ref())
+        let backends: Vec<_> = backends.map(Backend::at).collect();
+        KeyMap::new(&lua, &mcp, &backends, options.as_ref())
     }
 
     /// Returns the backends of the keys k1 to k20, as digits.

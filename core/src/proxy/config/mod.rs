@@ -719,12 +719,7 @@ mod tests {
         assert_eq!(servers, ["10.0.0.1:53", "[::1]:5353"]);
         let mut pool = configuration.routes.pools[0].clone();
         assert_eq!((pool.backends.len(), pool.sources().count()), (1, 3));
-        let found = |name: &str| Backend {
-            address: Address::parse(name).unwrap(),
-            name: None,
-            weight: 1,
-            is_down: false,
-        };
+        let found = |name: &str| Backend::at(Address::parse(name).unwrap());
         pool.discover(|source| match source {
             Source::Dns(..) => vec![found("d"), found("b")],
             Source::Srv(_) => vec![],

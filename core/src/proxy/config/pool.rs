@@ -229,12 +229,7 @@ fn member(entry: &Entry<'_>) -> Result<Member, ConfigFault> {
         Address::parse(entry.string()?).map_or_else(|| entry.wanted(what), Ok)
     };
     if !entry.is_table() {
-        return Ok(Member::Backend(Backend {
-            address: address(entry)?,
-            name: None,
-            weight: 1,
-            is_down: false,
-        }));
+        return Ok(Member::Backend(Backend::at(address(entry)?)));
     }
     let table = entry.table()?;
     if let Some(source) = source(&table)? {
@@ -245,7 +240,7 @@ fn member(entry: &Entry<'_>) -> Result<Member, ConfigFault> {
     let name = table.get("name").map(|entry| entry.line()).transpose()?;
     let is_down = table.switch("down")?;
     let address = address(&table.required("address")?)?;
-    Ok(Member::Backend(Backend { address, name, weight, is_down }))
+    Ok(Member::Backend(Backend { name, weight, is_down, ..Backend::at(address) }))
 }
 
 /// Reads a source of backends, if the table is one.

@@ -166,9 +166,7 @@ mod tests {
     #[test]
     fn a_ring_without_weights_is_that_of_memcached() {
         let address = |n| Address::Tcp(format!("10.0.0.{n}"), 11211);
-        let backends =
-            (1..=25).map(|n| Backend { address: address(n), name: None, weight: 1, is_down: false });
-        let backends: Vec<_> = backends.collect();
+        let backends: Vec<_> = (1..=25).map(|n| Backend::at(address(n))).collect();
         let (named, ring) = (
             Distribution::named("ketama_port").unwrap().build(&backends),
             Placement::ring(Ring::Ketama, &backends, POINTS),
