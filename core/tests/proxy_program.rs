@@ -9,14 +9,13 @@ use std::io::Read as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use memcache_rs::internal::protocol::output::SlotId;
 use memcache_rs::internal::proxy::command::COMMANDS;
 use memcache_rs::internal::proxy::engine::{Client as Sender, Engine, Host};
 use memcache_rs::internal::proxy::hooks::Hooks;
 use memcache_rs::internal::proxy::links::Ask;
 use memcache_rs::internal::proxy::program::{AnyEngine, Program, Seat};
 use memcache_rs::internal::proxy::reply::Meaning;
-use memcache_rs::internal::proxy::request::ClientRequest;
+use memcache_rs::internal::proxy::request::Requests;
 use memcache_rs::{Listen, ProxyConfig, Server, ServerConfig};
 use proxying::{Client, start};
 use waiting::eventually;
@@ -37,7 +36,6 @@ type Wake = Arc<dyn Fn() + Send + Sync>;
 struct LocalEngine {
     hooks: Hooks,
     is_wide: Arc<AtomicBool>,
-    answers: Vec<(SlotId, Vec<u8>)>,
 }
 
 impl Program for Local {
@@ -53,7 +51,7 @@ impl Program for Local {
             assert!(words.iter().all(|word| hooks.common.add(word)));
         }
         let is_wide = Arc::clone(&self.is_wide);
-        Ok(AnyEngine::Other(Box::new(LocalEngine { hooks, is_wide, answers: Vec::new() })))
+        Ok(AnyEngine::Other(Box::new(LocalEngine { hooks, is_wide })))
     }
 }
 
@@ -62,19 +60,15 @@ impl Engine for LocalEngine {
         self.hooks.clone()
     }
 
-    fn begin(&mut self, client: Sender, requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+    fn begin(&mut self, client: Sender, requests: Requests, host: &mut Host<'_>) {
         let mut answer = b"CLIENT_ERROR routed ".to_vec();
         for request in &requests {
             answer.extend_from_slice(&host.server.carry_out(request.bytes(), client.fd));
         }
-        self.answers.push((client.slot, answer));
+        host.answers.answer(client.slot, &answer);
     }
 
     fn reply(&mut self, _: Ask, _: Option<(&[u8], Meaning)>, _: &mut Host<'_>) {}
-
-    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
-        self.answers.pop()
-    }
 
     fn woken(&mut self, _: &mut Host<'_>) {
         if self.is_wide.load(SeqCst) {

@@ -353,7 +353,7 @@ fn a_truncated_output_is_a_prefix() {
     };
     let large = "x".repeat(LARGE);
     // An open slot counts as 64 bytes.
-    let all = format!("ab{}cd{large}efgh{large}ghij", "?".repeat(64));
+    let all = format!("ab{}cd{large}efgh{large}ghijkl", "?".repeat(64));
     for len in (0..all.len()).step_by(7).chain(all.len() - 20..all.len() + 2) {
         let mut out = Output::new();
         out.push(b"ab");
@@ -364,6 +364,8 @@ fn a_truncated_output_is_a_prefix() {
         out.open_slot(slot(2), 10);
         assert!(out.fill(slot(2), reply(b"gh")));
         out.push(b"ij");
+        out.open_slot(slot(3), 10);
+        assert!(out.fill_from(slot(3), b"kl"));
         assert_eq!(out.len(), all.len());
         out.truncate(len);
         // A slot that is cut is kept whole.
@@ -556,5 +558,94 @@ proptest! {
         delay(&context);
         let late = converse(&context, protocol, &input, chunk, &choices);
         prop_assert_eq!(String::from_utf8_lossy(&late), String::from_utf8_lossy(&at_once));
+    }
+}
+
+/// A step of the owner of an output.
+#[derive(Clone, Debug)]
+enum Step {
+    Push(usize),
+    Open,
+    /// Fills one of the open slots, by a copy or by an output of its own.
+    Fill {
+        which: usize,
+        length: usize,
+        copies: bool,
+    },
+    Write(usize),
+    /// Moves the output to another one, which was used before.
+    Move,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        (0..40_usize).prop_map(Step::Push),
+        Just(Step::Open),
+        (0..9_usize, 0..40_usize, any::<bool>()).prop_map(|(which, length, copies)| Step::Fill {
+            which,
+            length,
+            copies
+        }),
+        (0..90_usize).prop_map(Step::Write),
+        Just(Step::Move),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn an_output_sends_its_parts_in_order(steps in prop::collection::vec(step(), 1..60)) {
+        let (mut out, mut spare, mut read) = (Output::new(), Output::new(), Vec::new());
+        // Each part by its place. An open slot has none yet.
+        let mut parts: Vec<Option<Vec<u8>>> = Vec::new();
+        let mut letters = (b'a'..=b'z').cycle();
+        let mut text = |length: usize| (0..length).map(|_| letters.next().unwrap()).collect::<Vec<u8>>();
+        let slot = |place: usize| SlotId { client: 1, serial: place as u64 + 1 };
+        for step in steps {
+            let open: Vec<usize> = (0..parts.len()).filter(|&place| parts[place].is_none()).collect();
+            match step {
+                Step::Push(length) => {
+                    let text = text(length);
+                    out.push(&text);
+                    parts.push(Some(text));
+                }
+                Step::Open => {
+                    out.open_slot(slot(parts.len()), 0);
+                    parts.push(None);
+                }
+                Step::Fill { which, length, copies } if !open.is_empty() => {
+                    let (place, text) = (open[which % open.len()], text(length));
+                    if copies {
+                        prop_assert!(out.fill_from(slot(place), &text));
+                    } else {
+                        let mut reply = Output::new();
+                        reply.push(&text);
+                        prop_assert!(out.fill(slot(place), reply));
+                    }
+                    prop_assert!(!out.fill_from(slot(place), b"again"));
+                    parts[place] = Some(text);
+                }
+                Step::Fill { .. } => prop_assert!(!out.fill_from(slot(parts.len()), b"none")),
+                Step::Write(most) if !out.is_empty() && !out.is_waiting() => {
+                    out.write_some(&mut read, most).unwrap();
+                }
+                Step::Write(_) => {}
+                Step::Move => {
+                    out.move_to(&mut spare);
+                    prop_assert!(out.is_empty());
+                    std::mem::swap(&mut out, &mut spare);
+                }
+            }
+            let ready: Vec<u8> = parts.iter().map_while(Option::as_deref).flatten().copied().collect();
+            prop_assert!(ready.starts_with(&read));
+            let open = parts.iter().filter(|part| part.is_none()).count();
+            prop_assert_eq!(out.open_slots(), open);
+            let bytes: usize = parts.iter().flatten().map(Vec::len).sum();
+            prop_assert_eq!(out.len(), bytes - read.len() + 64 * open);
+        }
+        while !out.is_empty() && !out.is_waiting() {
+            prop_assert!(out.write_to(&mut read).unwrap() > 0);
+        }
+        let ready: Vec<u8> = parts.iter().map_while(Option::as_deref).flatten().copied().collect();
+        prop_assert_eq!(read, ready);
     }
 }

@@ -14,7 +14,7 @@ use memcache_core::internal::proxy::hooks::Hooks;
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::program::Seat;
 use memcache_core::internal::proxy::reply::Meaning;
-use memcache_core::internal::proxy::request::ClientRequest;
+use memcache_core::internal::proxy::request::{ClientRequest, Requests};
 use memcache_core::internal::proxy::slots::Slots;
 
 use crate::machine::{Answers, MACHINE_BITS, Machine};
@@ -58,7 +58,6 @@ pub struct LuaEngine {
     /// Set if a machine has something to do at once.
     due: Option<Instant>,
     from_machine: Answers,
-    answers: Vec<(SlotId, Vec<u8>)>,
 }
 
 impl LuaEngine {
@@ -87,7 +86,6 @@ impl LuaEngine {
             next_limit: 0,
             due: None,
             from_machine: Vec::new(),
-            answers: Vec::new(),
         };
         engine.name(current);
         Ok(engine)
@@ -120,23 +118,24 @@ impl LuaEngine {
     }
 
     /// Takes the answers of a machine.
-    fn take_answers(&mut self) {
+    fn take_answers(&mut self, host: &mut Host<'_>) {
         let mut answers = std::mem::take(&mut self.from_machine);
         for (asker, bytes) in answers.drain(..) {
             self.waiting -= 1;
             match asker {
                 Asker::Client(client) => {
-                    let slot = self.clients.remove(client);
-                    self.answers.extend(slot.map(|slot| (slot, bytes)));
+                    if let Some(slot) = self.clients.remove(client) {
+                        host.answers.answer(slot, &bytes);
+                    }
                 }
-                Asker::Get(get, key) => self.gather(get, key, bytes),
+                Asker::Get(get, key) => self.gather(get, key, bytes, host),
             }
         }
         self.from_machine = answers;
     }
 
     /// Takes the answer of one key of a get. One `END` follows the last key.
-    fn gather(&mut self, get: usize, key: usize, mut bytes: Vec<u8>) {
+    fn gather(&mut self, get: usize, key: usize, mut bytes: Vec<u8>, host: &mut Host<'_>) {
         let Some(gathering) = self.gets.get_mut(get) else { return };
         // A line of an error may end with these bytes.
         if let Some(rest) = bytes.strip_suffix(END)
@@ -152,7 +151,7 @@ impl LuaEngine {
             && let Some(Gathering { slot, mut parts, .. }) = self.gets.remove(get)
         {
             parts.push(END.to_vec());
-            self.answers.push((slot, parts.concat()));
+            host.answers.answer(slot, &parts.concat());
         }
     }
 
@@ -183,24 +182,24 @@ impl Engine for LuaEngine {
         self.machines.get(self.current).map(|machine| machine.shared().borrow().hooks()).unwrap_or_default()
     }
 
-    fn begin(&mut self, client: Client, mut requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+    fn begin(&mut self, client: Client, mut requests: Requests, host: &mut Host<'_>) {
         let from = (client.fd, client.tag);
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
             let asker = Asker::Client(self.clients.add(client.slot));
             self.begin_one(asker, from, request, host);
-            return self.take_answers();
+            return self.take_answers(host);
         }
         if requests.is_empty() {
-            return self.answers.push((client.slot, END.to_vec()));
+            return host.answers.answer(client.slot, END);
         }
         let (slot, left) = (client.slot, requests.len());
         let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left });
         for (key, request) in requests.into_iter().enumerate() {
             self.begin_one(Asker::Get(get, key), from, request, host);
         }
-        self.take_answers();
+        self.take_answers(host);
     }
 
     fn check_reply(&self, ask: Ask, _reply: &[u8], _meaning: Meaning) -> Result<(), Reason> {
@@ -215,14 +214,10 @@ impl Engine for LuaEngine {
         let reply = reply.map(|(bytes, _)| bytes);
         machine.reply(ask.id >> MACHINE_BITS, ask.number, reply, host, &mut self.from_machine);
         let ends = number != self.current && machine.active == 0;
-        self.take_answers();
+        self.take_answers(host);
         if ends {
             self.close_machines(host);
         }
-    }
-
-    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
-        self.answers.pop()
     }
 
     fn held(&self) -> usize {
@@ -246,7 +241,7 @@ impl Engine for LuaEngine {
                 machine.expire(host, &mut self.from_machine);
             }
         }
-        self.take_answers();
+        self.take_answers(host);
         self.close_machines(host);
     }
 

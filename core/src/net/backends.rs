@@ -16,14 +16,14 @@ use super::probes::Probes;
 use super::remote::Remote;
 use crate::base::watch::{kind, push_uri_encoded};
 use crate::cache::Cache;
-use crate::protocol::output::{Output, SlotId};
+use crate::protocol::output::Output;
 use crate::proxy::backend::Named;
-use crate::proxy::engine::{self, Client, Engine, Host, Surroundings};
+use crate::proxy::engine::{self, Answers, Client, Engine, Host, Surroundings};
 use crate::proxy::failure::Reason;
 use crate::proxy::hooks::Hooks;
 use crate::proxy::links::{Link, Links};
 use crate::proxy::program::{AnyEngine, Program, Seat};
-use crate::proxy::request::ClientRequest;
+use crate::proxy::request::Requests;
 use crate::session::{Env, Next, Session};
 use crate::state::{ServerState, WorkerStats};
 
@@ -102,7 +102,8 @@ impl Backends {
     ) -> Result<Self, String> {
         let sampler = *around.context.cache.sampler();
         let mut links = Links::new(Arc::clone(&around.stats.proxy), sampler);
-        let mut host = host(&mut links, around);
+        let mut no_clients = ();
+        let mut host = host(&mut links, around, &mut no_clients);
         let probes = (seat.worker == 0).then(|| Probes::new(host.now));
         let engine = program.engine(seat, &mut host)?;
         let routes = probes.as_ref().and(engine.routes());
@@ -135,9 +136,10 @@ impl Backends {
     pub(crate) fn begin(
         &mut self,
         client: Client,
-        requests: Vec<ClientRequest>,
+        requests: Requests,
         (now, millis): (Instant, u64),
         around: &Around<'_>,
+        answers: &mut dyn Answers,
     ) {
         let counters = &around.stats.proxy;
         counters.active.add(1);
@@ -147,13 +149,13 @@ impl Backends {
                 counter.add(1);
             }
         }
-        let mut host = Host { links: &mut self.links, now, millis, server: around };
+        let mut host = Host { links: &mut self.links, now, millis, server: around, answers };
         self.engine.begin(client, requests, &mut host);
     }
 
     /// Handles a wake-up of the worker.
-    pub(crate) fn woken(&mut self, around: &Around<'_>) {
-        self.engine.woken(&mut host(&mut self.links, around));
+    pub(crate) fn woken(&mut self, around: &Around<'_>, answers: &mut dyn Answers) {
+        self.engine.woken(&mut host(&mut self.links, around, answers));
         let version = around.context.names.version();
         if std::mem::replace(&mut self.names, version) != version {
             self.follow_names();
@@ -170,15 +172,6 @@ impl Backends {
             }
             self.links.touch(index);
         }
-    }
-
-    /// Takes an answer, with the slot that it fills.
-    pub(crate) fn take_answer(&mut self) -> Option<(SlotId, Output)> {
-        let (slot, bytes) = self.engine.take_answer()?;
-        self.links.counters().active.sub(1);
-        let mut reply = Output::new();
-        *reply.bytes() = bytes;
-        Some((slot, reply))
     }
 
     /// Returns the time at which [`Self::serve`] must be called.
@@ -216,12 +209,12 @@ impl Backends {
     }
 
     /// Serves each socket that has something to do.
-    pub(crate) fn serve(&mut self, registry: &Registry, around: &Around<'_>) {
+    pub(crate) fn serve(&mut self, registry: &Registry, around: &Around<'_>, answers: &mut dyn Answers) {
         let mut due = std::mem::take(&mut self.more);
         // The backend that was readable first is served first.
         due.reverse();
         let Self { engine, links, .. } = self;
-        let mut host = host(links, around);
+        let mut host = host(links, around, answers);
         let (now, millis) = (host.now, host.millis);
         if let Some(probes) = &mut self.probes {
             probes.serve(engine.routes(), registry, around.context, &mut self.scratch, now);
@@ -250,9 +243,9 @@ impl Backends {
                 self.close(index, registry);
                 continue;
             }
-            let round = Round { registry, around, now, millis };
-            if let Err(reason) = self.serve_one(index, &round) {
-                self.fail(index, reason, &round);
+            let mut round = Round { registry, around, now, millis, answers };
+            if let Err(reason) = self.serve_one(index, &mut round) {
+                self.fail(index, reason, &mut round);
             }
             let deadline = self.links.get(index).and_then(|link| link.connection.deadline());
             self.wake = self.wake.into_iter().chain(deadline).min();
@@ -280,7 +273,7 @@ impl Backends {
         }
     }
 
-    fn serve_one(&mut self, index: usize, round: &Round<'_>) -> Result<(), Reason> {
+    fn serve_one(&mut self, index: usize, round: &mut Round<'_>) -> Result<(), Reason> {
         let now = round.now;
         let Some(remote) = self.remotes.get_mut(index) else { return Ok(()) };
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
@@ -327,7 +320,7 @@ impl Backends {
         remote.write(&mut link.connection)
     }
 
-    fn fail(&mut self, index: usize, reason: Reason, round: &Round<'_>) {
+    fn fail(&mut self, index: usize, reason: Reason, round: &mut Round<'_>) {
         let Some(remote) = self.remotes.get_mut(index) else { return };
         let words = remote.fail(round.registry);
         remote.hurry(&round.around.context.names);
@@ -376,11 +369,13 @@ struct Round<'a> {
     around: &'a Around<'a>,
     now: Instant,
     millis: u64,
+    answers: &'a mut dyn Answers,
 }
 
 impl Round<'_> {
-    fn host<'h>(&'h self, links: &'h mut Links) -> Host<'h> {
-        Host { links, now: self.now, millis: self.millis, server: self.around }
+    fn host<'h>(&'h mut self, links: &'h mut Links) -> Host<'h> {
+        let Self { now, millis, around, answers, .. } = self;
+        Host { links, now: *now, millis: *millis, server: *around, answers: *answers }
     }
 }
 
@@ -392,7 +387,7 @@ impl Around<'_> {
 }
 
 /// Returns the worker for one call of an engine.
-fn host<'a>(links: &'a mut Links, around: &'a Around<'_>) -> Host<'a> {
+fn host<'a>(links: &'a mut Links, around: &'a Around<'_>, answers: &'a mut dyn Answers) -> Host<'a> {
     let (now, millis) = around.time();
-    Host { links, now, millis, server: around }
+    Host { links, now, millis, server: around, answers }
 }

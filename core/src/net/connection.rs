@@ -32,7 +32,7 @@ use super::visit::{NextAction, Place, Scratch};
 use crate::base::turn::Turn;
 use crate::base::watch::{Watcher, kind};
 use crate::config::{Protocol, Tag};
-use crate::protocol::output::{Output, SlotId};
+use crate::protocol::output::Output;
 use crate::session::slots::{Deferred, Routing};
 use crate::session::{Env, Next, Session, TIGHT};
 use crate::state::CloseReason;
@@ -296,13 +296,13 @@ impl Connection {
         self.unsent.as_ref().is_some_and(|output| output.open_slots() > 0)
     }
 
-    /// Fills a reply slot in second `now`. Drops the reply if the slot is not open here. Returns
-    /// whether that calls for a visit: if it was the last open slot or, with `eager`, if it was the
-    /// first.
-    pub(crate) fn fill(&mut self, slot: SlotId, reply: Output, now: u32, eager: bool) -> bool {
+    /// Fills a reply slot in second `now`. `fill` returns `false` if it is not open in the output.
+    /// Returns whether that calls for a visit: if it was the last open slot or, with `eager`, if it
+    /// was the first.
+    pub(crate) fn fill(&mut self, now: u32, eager: bool, fill: impl FnOnce(&mut Output) -> bool) -> bool {
         let Some(output) = &mut self.unsent else { return false };
         let was_waiting = output.is_waiting();
-        if !output.fill(slot, reply) {
+        if !fill(output) {
             return false;
         }
         if output.open_slots() > 0 {
@@ -396,7 +396,7 @@ impl Connection {
         env.deferred = Some(deferred);
         if let Some(mut unsent) = self.unsent.take() {
             match self.send(&mut unsent, stats, &mut env.turn) {
-                Sent::All => scratch.give_back(*unsent),
+                Sent::All => scratch.give_back(unsent),
                 Sent::Cut => {
                     stats.conn_yields.add(1);
                     self.unsent = Some(unsent);
@@ -458,7 +458,7 @@ impl Connection {
                 }
             }
             Sent::Part | Sent::Cut | Sent::Waiting => {
-                self.unsent = Some(Box::new(scratch.output.take()));
+                self.unsent = Some(scratch.hand_over());
                 match after {
                     // An injected fault. Replies that it truncates go out when it ends.
                     NextAction::Sleep(_) => return after,

@@ -10,6 +10,12 @@ use super::mailbox::Mailbox;
 use crate::protocol::output::Output;
 use crate::state::{CloseReason, ServerState, WorkerStats};
 
+/// Most buffers that a worker keeps for connections that wait.
+const SPARES: usize = 16;
+
+/// Most bytes of one of these.
+const SPARE: usize = 16 * 1024;
+
 /// The surroundings of a visit.
 #[derive(Clone, Copy)]
 pub(crate) struct Place<'a> {
@@ -31,6 +37,9 @@ pub(crate) struct Scratch {
     pub(crate) output: Output,
     /// The mailbox that watchers report to.
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Empty buffers for connections that wait. Each is small.
+    #[expect(clippy::vec_box, reason = "a connection takes the box")]
+    pub(crate) spares: Vec<Box<Output>>,
     /// Bytes of output memory kept for the next visit.
     pub(crate) keep: usize,
 }
@@ -42,12 +51,23 @@ impl Scratch {
         self.output = Output::new();
     }
 
+    /// Takes the unsent output out, for the connection.
+    #[expect(clippy::unnecessary_box_returns, reason = "it was in a box before")]
+    pub(crate) fn hand_over(&mut self) -> Box<Output> {
+        let mut unsent = self.spares.pop().unwrap_or_default();
+        self.output.move_to(&mut unsent);
+        unsent
+    }
+
     /// Takes the buffer of a connection that has sent everything.
-    pub(crate) fn give_back(&mut self, sent: Output) {
+    pub(crate) fn give_back(&mut self, mut sent: Box<Output>) {
         if self.output.held() < sent.held() {
-            self.output = sent;
+            std::mem::swap(&mut self.output, &mut sent);
         }
         self.trim();
+        if self.spares.len() < SPARES && sent.memory() <= SPARE {
+            self.spares.push(sent);
+        }
     }
 
     pub(crate) fn trim(&mut self) {

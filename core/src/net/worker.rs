@@ -43,6 +43,7 @@ use super::unstarted::Unstarted;
 use super::visit::{NextAction, Place, Scratch};
 use crate::config::TlsMode;
 use crate::protocol::output::{Output, SlotId};
+use crate::proxy::engine::Answers;
 use crate::session::slots::{Deferred, Work};
 use crate::state::CloseReason;
 use crate::state::{ServerState, Stop, WorkerStats};
@@ -127,6 +128,7 @@ impl Worker {
             scratch: Scratch {
                 input: Input::new(),
                 output: Output::new(),
+                spares: Vec::new(),
                 mailbox,
                 keep: context.config.output_limit.saturating_add(OUTPUT_SLACK),
             },
@@ -225,23 +227,18 @@ impl Worker {
     fn serve_backends(&mut self) {
         let Some(backends) = &mut self.backends else { return };
         let Some(stats) = self.context.workers.get(self.number) else { return };
-        backends.serve(self.poll.registry(), &Around { context: &self.context, stats });
-        while let Some((slot, mut reply)) = self.backends.as_mut().and_then(|backends| backends.take_answer())
-        {
-            // Clients that do not read leave no memory for more.
-            if reply.len() > SPARED && self.context.cache.store().beside().is_exceeded() {
-                reply = Output::new();
-                reply.push(b"SERVER_ERROR out of memory\r\n");
-            }
-            self.fill(slot, reply, false);
-        }
+        let around = Around { context: &self.context, stats };
+        let mut clients = Clients { around: &around, slots: &mut self.slots, ready: &mut self.ready };
+        backends.serve(self.poll.registry(), &around, &mut clients);
     }
 
     /// Tells the proxy of a wake-up, which may change what it routes.
     fn wake_backends(&mut self) {
         let Some(backends) = &mut self.backends else { return };
         let Some(stats) = self.context.workers.get(self.number) else { return };
-        backends.woken(&Around { context: &self.context, stats });
+        let around = Around { context: &self.context, stats };
+        let mut clients = Clients { around: &around, slots: &mut self.slots, ready: &mut self.ready };
+        backends.woken(&around, &mut clients);
         self.read_hooks();
     }
 
@@ -420,32 +417,16 @@ impl Worker {
                     let stats = self.context.workers.get(self.number);
                     if let Some((backends, stats)) = self.backends.as_mut().zip(stats) {
                         let around = Around { context: &self.context, stats };
+                        let (slots, ready) = (&mut self.slots, &mut self.ready);
+                        let mut clients = Clients { around: &around, slots, ready };
                         // The requests of a visit have one time: a clock costs as much as a hash.
                         let time = *time.get_or_insert_with(|| around.time());
-                        backends.begin(client, requests, time, &around);
+                        backends.begin(client, requests, time, &around, &mut clients);
                     }
                 }
             }
         }
         self.deferred.work = work;
-    }
-
-    /// Fills a reply slot. Drops the reply if the connection of the slot is closed.
-    ///
-    /// Backends answer the requests of a client in any order and in several reads. As in memcached,
-    /// the client gets the replies when all have come. `eager` sends them as soon as they can
-    /// leave.
-    fn fill(&mut self, slot: SlotId, reply: Output, eager: bool) {
-        let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
-        let before = connection.held();
-        let visit = connection.fill(slot, reply, self.context.cache.clock().now(), eager);
-        if let Some(stats) = self.context.workers.get(self.number) {
-            held_changes(stats, self.context.cache.store().beside(), before, connection.held());
-        }
-        if visit && !connection.queued {
-            connection.queued = true;
-            self.ready.push_back(Token(slot.client));
-        }
     }
 
     fn udp(&mut self, token: Token) -> Option<&mut Udp> {
@@ -689,7 +670,13 @@ impl Worker {
                         self.close(token, CloseReason::Error);
                     }
                 }
-                Timer::Reply(slot, reply) => self.fill(slot, reply, true),
+                Timer::Reply(slot, reply) => {
+                    let Some(stats) = self.context.workers.get(self.number) else { continue };
+                    let around = Around { context: &self.context, stats };
+                    let (slots, ready) = (&mut self.slots, &mut self.ready);
+                    let mut clients = Clients { around: &around, slots, ready };
+                    clients.fill(slot, true, |output| output.fill(slot, reply));
+                }
             }
         }
     }
@@ -738,6 +725,44 @@ impl Drop for Worker {
         }
         self.close_udp();
         self.scratch.mailbox.waker.remove();
+    }
+}
+
+/// The connections of a worker, while their reply slots are filled.
+struct Clients<'a> {
+    around: &'a Around<'a>,
+    slots: &'a mut [Option<Box<Connection>>],
+    ready: &'a mut VecDeque<Token>,
+}
+
+impl Clients<'_> {
+    /// Fills a reply slot, unless its connection is closed.
+    ///
+    /// Backends answer the requests of a client in any order and in several reads. As in memcached,
+    /// the client gets the replies when all have come. `eager` sends them as soon as they can
+    /// leave.
+    fn fill(&mut self, slot: SlotId, eager: bool, fill: impl FnOnce(&mut Output) -> bool) {
+        let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
+        let Around { context, stats } = self.around;
+        let before = connection.held();
+        let visit = connection.fill(context.cache.clock().now(), eager, fill);
+        held_changes(stats, context.cache.store().beside(), before, connection.held());
+        if visit && !connection.queued {
+            connection.queued = true;
+            self.ready.push_back(Token(slot.client));
+        }
+    }
+}
+
+impl Answers for Clients<'_> {
+    fn answer(&mut self, slot: SlotId, mut answer: &[u8]) {
+        let Around { context, stats } = self.around;
+        stats.proxy.active.sub(1);
+        // Clients that do not read leave no memory for more.
+        if answer.len() > SPARED && context.cache.store().beside().is_exceeded() {
+            answer = b"SERVER_ERROR out of memory\r\n";
+        }
+        self.fill(slot, false, |output| output.fill_from(slot, answer));
     }
 }
 

@@ -13,6 +13,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Write};
+use std::ops::Range;
 
 use crate::store::PinnedValue;
 
@@ -52,6 +53,8 @@ enum Part {
     Open(usize),
     /// A slot with its reply, which has no open slots.
     Filled(Box<Output>),
+    /// A slot with its reply, whose unsent bytes these are in `replies`.
+    Reply(Range<usize>),
 }
 
 impl Part {
@@ -61,13 +64,14 @@ impl Part {
             Self::Value(value, sent) => value.len() - sent,
             Self::Open(reserved) => *reserved,
             Self::Filled(reply) => reply.len(),
+            Self::Reply(range) => range.len(),
         }
     }
 
-    /// Returns the bytes of memory that a slot holds, or will hold.
+    /// Returns the bytes of memory that a slot holds, or will hold, beside `replies`.
     fn held(&self) -> usize {
         match self {
-            Self::Value(..) => 0,
+            Self::Value(..) | Self::Reply(_) => 0,
             Self::Open(reserved) => *reserved,
             Self::Filled(reply) => reply.held(),
         }
@@ -81,6 +85,8 @@ pub struct Output {
     /// Bytes of `bytes` that were sent.
     head: usize,
     inserts: VecDeque<Insert>,
+    /// The bytes of replies that filled slots.
+    replies: Vec<u8>,
     /// Sum of [`Part::len`] of the inserts.
     inserted: usize,
     /// Sum of [`Part::held`] of the inserts.
@@ -138,16 +144,28 @@ impl Output {
     /// drops the reply, if the slot is not open here.
     pub fn fill(&mut self, slot: SlotId, reply: Self) -> bool {
         debug_assert_eq!(reply.open, 0);
+        self.fill_with(slot, |_| Part::Filled(Box::new(reply)))
+    }
+
+    /// Fills a slot with a copy of its reply, as [`Output::fill`] does.
+    pub fn fill_from(&mut self, slot: SlotId, reply: &[u8]) -> bool {
+        self.fill_with(slot, |replies| {
+            let start = replies.len();
+            replies.extend_from_slice(reply);
+            Part::Reply(start..replies.len())
+        })
+    }
+
+    fn fill_with(&mut self, slot: SlotId, make: impl FnOnce(&mut Vec<u8>) -> Part) -> bool {
         // A value behind the slot has the slot's serial number, too.
         let index = self.inserts.partition_point(|insert| insert.serial < slot.serial);
         let Some(Insert { serial, part, .. }) = self.inserts.get_mut(index) else { return false };
         if *serial != slot.serial || !matches!(part, Part::Open(_)) {
             return false;
         }
-        let reply = Part::Filled(Box::new(reply));
-        self.inserted += reply.len();
-        self.slots += reply.held();
-        let open = std::mem::replace(part, reply);
+        let open = std::mem::replace(part, make(&mut self.replies));
+        self.inserted += part.len();
+        self.slots += part.held();
         self.removed(&open);
         // Removes an empty reply that is next.
         self.consume(0);
@@ -181,7 +199,7 @@ impl Output {
     /// Returns the bytes of heap that this output holds, beside pinned values. An open slot counts
     /// as the bytes that it reserves.
     pub fn held(&self) -> usize {
-        self.bytes.capacity() + self.slots
+        self.bytes.capacity() + self.replies.capacity() + self.slots
     }
 
     /// Returns a position for [`Output::rewind`].
@@ -219,7 +237,12 @@ impl Output {
     pub fn split_off(&mut self, mark: &Mark) -> Self {
         let mut taken = Self { bytes: self.since(mark).to_vec(), ..Self::default() };
         self.bytes.truncate(mark.bytes);
-        for insert in self.inserts.drain(mark.inserts.min(self.inserts.len())..) {
+        for mut insert in self.inserts.drain(mark.inserts.min(self.inserts.len())..) {
+            if let Part::Reply(range) = &mut insert.part {
+                let start = taken.replies.len();
+                taken.replies.extend_from_slice(self.replies.get(range.clone()).unwrap_or_default());
+                *range = start..taken.replies.len();
+            }
             taken.inserted += insert.part.len();
             taken.slots += insert.part.held();
             taken.open += usize::from(matches!(insert.part, Part::Open(_)));
@@ -249,6 +272,7 @@ impl Output {
             let part = insert.part.len();
             match &mut insert.part {
                 Part::Filled(reply) => reply.truncate(left),
+                Part::Reply(range) => range.end = range.end.min(range.start.saturating_add(left)),
                 Part::Value(value, sent) if left < part => {
                     let mut copy = Self::new();
                     for slice in unsent(value, *sent) {
@@ -269,26 +293,23 @@ impl Output {
         self.consume(0);
     }
 
-    /// Takes the unsent output out. A small rest is copied, so that it does not keep a large
-    /// buffer.
-    pub fn take(&mut self) -> Self {
-        let rest = self.bytes.len() - self.head;
-        if rest > self.bytes.capacity() / 2 {
-            return std::mem::take(self);
+    /// Moves the unsent output to another one, which is empty. A small rest is copied, so that it
+    /// does not keep a large buffer.
+    pub fn move_to(&mut self, to: &mut Self) {
+        debug_assert!(to.is_empty());
+        std::mem::swap(self, to);
+        if to.bytes.len() - to.head <= to.bytes.capacity() / 2 {
+            self.bytes.extend_from_slice(to.bytes.get(to.head..).unwrap_or_default());
+            to.inserts.iter_mut().for_each(|insert| insert.at -= to.head);
+            to.head = 0;
+            std::mem::swap(&mut self.bytes, &mut to.bytes);
+            self.bytes.clear();
         }
-        let mut inserts = std::mem::take(&mut self.inserts);
-        inserts.iter_mut().for_each(|insert| insert.at -= self.head);
-        let taken = Self {
-            bytes: self.bytes.get(self.head..).unwrap_or_default().to_vec(),
-            head: 0,
-            inserts,
-            inserted: std::mem::take(&mut self.inserted),
-            slots: std::mem::take(&mut self.slots),
-            open: std::mem::take(&mut self.open),
-        };
-        self.bytes.clear();
-        self.head = 0;
-        taken
+    }
+
+    /// Returns the bytes of memory of an empty output.
+    pub fn memory(&self) -> usize {
+        self.held() + self.inserts.capacity() * size_of::<Insert>()
     }
 
     /// Removes everything and frees memory above `keep` bytes.
@@ -297,6 +318,8 @@ impl Output {
         self.bytes.shrink_to(keep);
         self.head = 0;
         self.inserts.clear();
+        self.replies.clear();
+        self.replies.shrink_to(keep);
         (self.inserted, self.slots, self.open) = (0, 0, 0);
     }
 
@@ -322,7 +345,10 @@ impl Output {
         }
         let mut slices = Slices { list: std::array::from_fn(|_| IoSlice::new(&[])), used: 0, left: most };
         self.gather(&mut slices);
-        let n = sink.write_vectored(slices.list.get(..slices.used).unwrap_or_default())?;
+        let n = match slices.list.get(..slices.used).unwrap_or_default() {
+            [only] => sink.write(only)?,
+            several => sink.write_vectored(several)?,
+        };
         self.consume(n);
         Ok(n)
     }
@@ -330,7 +356,12 @@ impl Output {
     /// Appends the unsent bytes up to the first open slot.
     fn gather<'a>(&'a self, to: &mut Slices<'a>) {
         let mut from = self.head;
+        // Replies that follow each other here and there.
+        let mut run = 0..0;
         for insert in &self.inserts {
+            if insert.at > from || !matches!(&insert.part, Part::Reply(next) if next.start == run.end) {
+                to.add(self.replies.get(std::mem::take(&mut run)).unwrap_or_default());
+            }
             to.add(self.bytes.get(from..insert.at).unwrap_or_default());
             from = insert.at;
             if to.used == SLICES {
@@ -339,9 +370,12 @@ impl Output {
             match &insert.part {
                 Part::Value(value, sent) => unsent(value, *sent).for_each(|slice| to.add(slice)),
                 Part::Filled(reply) => reply.gather(to),
+                Part::Reply(range) if run.is_empty() => run = range.clone(),
+                Part::Reply(range) => run.end = range.end,
                 Part::Open(_) => return,
             }
         }
+        to.add(self.replies.get(run).unwrap_or_default());
         to.add(self.bytes.get(from..).unwrap_or_default());
     }
 
@@ -362,6 +396,7 @@ impl Output {
                     reply.consume(part);
                     self.slots += reply.held();
                 }
+                Part::Reply(range) => range.start += part,
                 Part::Open(_) => return,
             }
             self.inserted -= part;
@@ -372,6 +407,7 @@ impl Output {
             self.slots -= insert.part.held();
             self.inserts.pop_front();
         }
+        self.replies.clear();
         self.head += n;
         debug_assert!(self.head <= self.bytes.len());
         if self.head == self.bytes.len() {

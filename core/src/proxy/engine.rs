@@ -3,10 +3,10 @@
 //!
 //! ```text
 //!   worker ── begin, reply, expire ──▶ Engine ── submit ──▶ Links ──▶ sockets of the worker
-//!          ◀── answers ───────────────
+//!          ◀── Answers ───────────────
 //! ```
 //!
-//! The worker moves bytes between links and sockets, and takes answers. An engine decides what is
+//! The worker moves bytes between links and sockets. An engine decides what is
 //! sent and answered. The native one is `relay`. Others come from crates above this one.
 
 use std::fmt;
@@ -17,7 +17,7 @@ use super::failure::Reason;
 use super::hooks::Hooks;
 use super::links::{Ask, Links};
 use super::reply::Meaning;
-use super::request::ClientRequest;
+use super::request::Requests;
 use crate::cache::Cache;
 use crate::config::Tag;
 use crate::protocol::output::SlotId;
@@ -45,6 +45,17 @@ pub trait Surroundings {
     fn log(&self, level: u8, line: &dyn Fn() -> String);
 }
 
+/// The clients of a worker. Each request has exactly one answer, though it may be empty.
+pub trait Answers {
+    /// Hands an answer to the client of a slot, which may have left.
+    fn answer(&mut self, slot: SlotId, answer: &[u8]);
+}
+
+/// No client.
+impl Answers for () {
+    fn answer(&mut self, _: SlotId, _: &[u8]) {}
+}
+
 /// The worker around an engine, for one call.
 pub struct Host<'a> {
     /// The connections to backends.
@@ -55,6 +66,8 @@ pub struct Host<'a> {
     pub millis: u64,
     /// The server.
     pub server: &'a dyn Surroundings,
+    /// The receiver of answers.
+    pub answers: &'a mut dyn Answers,
 }
 
 impl fmt::Debug for Host<'_> {
@@ -63,15 +76,14 @@ impl fmt::Debug for Host<'_> {
     }
 }
 
-/// The proxy of one worker. One thread calls it. Each request has exactly one answer, though it may
-/// be empty.
+/// The proxy of one worker. One thread calls it.
 pub trait Engine {
     /// Returns the commands that are routed. The worker asks at the start and after
     /// [`Self::woken`].
     fn hooks(&self) -> Hooks;
 
     /// Begins a request of a client, or the parts of a get.
-    fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, host: &mut Host<'_>);
+    fn begin(&mut self, client: Client, requests: Requests, host: &mut Host<'_>);
 
     /// Takes the reply to a send, or its absence.
     fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>);
@@ -83,9 +95,6 @@ pub trait Engine {
     fn check_reply(&self, _ask: Ask, _reply: &[u8], _meaning: Meaning) -> Result<(), Reason> {
         Ok(())
     }
-
-    /// Takes an answer: its slot, and its bytes.
-    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)>;
 
     /// Returns the bytes that requests and replies under way hold, for statistics.
     fn held(&self) -> usize {

@@ -10,11 +10,10 @@ use super::hooks::Hooks;
 use super::links::Ask;
 use super::relay::Relay;
 use super::reply::Meaning;
-use super::request::ClientRequest;
+use super::request::Requests;
 use super::route::Routes;
 use crate::base::watch::kind;
 use crate::config::{ProxyConfig, ProxyProgram};
-use crate::protocol::output::SlotId;
 
 /// An engine: the native one, without a dynamic call, or another one.
 pub enum AnyEngine {
@@ -44,7 +43,7 @@ impl Engine for AnyEngine {
         }
     }
 
-    fn begin(&mut self, client: Client, requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+    fn begin(&mut self, client: Client, requests: Requests, host: &mut Host<'_>) {
         match self {
             Self::Native(relay) => relay.begin(client, requests, host),
             Self::Other(engine) => engine.begin(client, requests, host),
@@ -62,13 +61,6 @@ impl Engine for AnyEngine {
         match self {
             Self::Native(relay) => relay.check_reply(ask, reply, meaning),
             Self::Other(engine) => engine.check_reply(ask, reply, meaning),
-        }
-    }
-
-    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
-        match self {
-            Self::Native(relay) => relay.take_answer(),
-            Self::Other(engine) => engine.take_answer(),
         }
     }
 

@@ -13,7 +13,9 @@ use super::command::Kind;
 use super::engine::{Client, Engine, Host};
 use super::failure::Reason;
 use super::generations::{Generation, Generations};
+use super::gets::{END, Gets};
 use super::health::Eject;
+use super::held::{Held, NO_MEMORY};
 use super::hooks::Hooks;
 use super::hot::{HotCache, Look};
 use super::item::Item;
@@ -21,18 +23,12 @@ use super::links::{Ask, Links};
 use super::loaded::Shared;
 use super::log::Logged;
 use super::reply::{Meaning, Scan, scan};
-use super::request::{ClientRequest, Quiet};
+use super::request::{ClientRequest, Quiet, Requests};
 use super::route::{LOCAL, NodeId, Route, Routes};
 use super::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
 use super::slots::Slots;
 use crate::base::watch::{WatchHub, kind};
 use crate::protocol::output::SlotId;
-
-/// The reply if requests and replies under way hold too much memory.
-const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
-
-/// The end of a get.
-const END: &[u8] = b"END\r\n";
 
 /// The descriptor of a request that the proxy makes itself.
 const NO_CLIENT: i32 = -1;
@@ -52,17 +48,6 @@ enum Asker {
     Get(usize, usize),
 }
 
-/// A get of several keys. It is answered when all keys are, and fails if one of them does.
-#[derive(Debug)]
-struct Gathering {
-    slot: SlotId,
-    parts: Vec<Vec<u8>>,
-    /// Keys without an answer.
-    left: usize,
-    /// The first error.
-    error: Option<Vec<u8>>,
-}
-
 /// A request under way. It ends when all its sends have their replies, which may be later than its
 /// answer.
 #[derive(Debug)]
@@ -76,8 +61,6 @@ struct Active {
     run: Run,
     /// The number of its configuration.
     generation: u64,
-    /// The sends by their number.
-    sends: Vec<Send>,
     /// The times of the sends that may be logged, by their number.
     times: Vec<(usize, Instant)>,
     /// Replies that may still become the answer, by the number of their send.
@@ -131,7 +114,7 @@ impl Active {
 
     #[cold]
     fn write(&self, own: &Generation, number: usize, reply: Option<&[u8]>, mark: Mark, hub: &WatchHub) {
-        let pool = self.sends.get(number).and_then(|send| own.routes.pools.get(send.pool));
+        let pool = self.run.pool(number).and_then(|pool| own.routes.pools.get(pool));
         let Some((pool, rules)) = pool.and_then(|pool| Some((pool, pool.log?))) else { return };
         let Some((_, begin)) = self.times.iter().find(|(of, _)| *of == number) else { return };
         let elapsed = begin.elapsed();
@@ -157,16 +140,13 @@ impl Active {
 pub struct Relay {
     generations: Generations,
     active: Slots<Active>,
-    gets: Slots<Gathering>,
+    gets: Gets,
     /// The times at which requests go on without replies, and their numbers.
     timers: BTreeSet<(Instant, usize)>,
     /// Bytes that requests and replies under way hold.
-    held: usize,
-    /// Most of these.
-    limit: usize,
+    held: Held,
     /// Empty between calls.
     actions: Vec<Action>,
-    answers: Vec<(SlotId, Vec<u8>)>,
     /// The requests that fetch for local caches. The newest one of a key counts.
     flights: HashMap<FlightPlace, usize>,
     /// Looks whose fetch has ended. Empty between calls.
@@ -183,12 +163,10 @@ impl Relay {
         Self {
             generations: Generations::new(shared, links),
             active: Slots::default(),
-            gets: Slots::default(),
+            gets: Gets::default(),
             timers: BTreeSet::new(),
-            held: 0,
-            limit,
+            held: Held::new(limit),
             actions: Vec::new(),
-            answers: Vec::new(),
             flights: HashMap::new(),
             landed: Vec::new(),
             draw: seed | 1,
@@ -211,11 +189,9 @@ impl Relay {
         let (generation, Generation { routes, buckets, .. }) = self.generations.begin();
         let root = routes.root_of(client.tag);
         let run = Run::start_at(root, &mut Turn { routes, request: about, now, millis, buckets, actions });
-        let (asker, sends, times, replies) = (Some(asker), Vec::new(), Vec::new(), Vec::new());
-        let fd = client.fd;
+        let (asker, times, replies, fd) = (Some(asker), Vec::new(), Vec::new(), client.fd);
         let (deadline, flight) = (None, None);
-        let active =
-            Active { asker, fd, request, draw, run, generation, sends, times, replies, deadline, flight };
+        let active = Active { asker, fd, request, draw, run, generation, times, replies, deadline, flight };
         let id = self.active.add(active);
         self.carry_out(id, None, host);
         self.land(host);
@@ -224,9 +200,6 @@ impl Relay {
     /// Looks into the local cache of a node, for a send of a run that the item is the reply to.
     fn look(&mut self, id: usize, number: usize, node: NodeId, host: &Host<'_>) {
         let Some(active) = self.active.get_mut(id) else { return };
-        let send = Send { number, pool: LOCAL - 1, work: Work::Item, ttl: None };
-        active.sends.resize(number.max(active.sends.len()), send);
-        active.sends.push(send);
         let Some(cache) = cache(&mut self.generations, active.generation, node) else { return };
         let key = active.request.key();
         let mut fetches = false;
@@ -234,7 +207,7 @@ impl Relay {
         if active.flight.is_none() && active.request.wants_item_alone() && !active.request.is_base64() {
             match cache.look(key, host.now) {
                 Look::Hit(reply) => {
-                    self.held += reply.len();
+                    self.held.force(reply.len());
                     active.replies.push((number, reply.to_vec()));
                     let world = (&mut self.generations, &mut self.actions);
                     return active.turn(world, host, |run, turn| run.on_reply(number, Mark::Good, turn));
@@ -309,7 +282,7 @@ impl Relay {
             match action {
                 Action::Finish(outcome) => {
                     finished = true;
-                    self.answer(id, outcome, current);
+                    self.answer(id, outcome, current, host);
                 }
                 Action::Look(number, node) => self.look(id, number, node, host),
                 Action::Fetched(node, outcome) => self.fetched(id, node, outcome, current, host.now),
@@ -348,17 +321,16 @@ impl Relay {
         }
         if is_over {
             let replies: usize = active.replies.iter().map(|(_, bytes)| bytes.len()).sum();
-            self.held = self.held.saturating_sub(cost(&active.request) + replies);
+            self.held.release(cost(&active.request) + replies);
             let generation = active.generation;
-            self.active.remove(id);
+            self.active.drop(id);
             self.generations.end(generation, host.links);
         } else if let Some((number, bytes)) = current
             && !finished
             && !active.run.is_finished()
         {
             // Beyond the limit, the reply counts and its bytes are lost.
-            if self.held.saturating_add(bytes.len()) <= self.limit {
-                self.held += bytes.len();
+            if self.held.take(bytes.len()) {
                 active.replies.push((number, bytes.to_vec()));
             }
         }
@@ -376,8 +348,6 @@ impl Relay {
     ) {
         let Send { number, work, ttl, .. } = send;
         let Some(active) = self.active.get_mut(id) else { return };
-        active.sends.resize(number.max(active.sends.len()), send);
-        active.sends.push(send);
         let mut request = Vec::new();
         let item = match work {
             Work::Fill(of) => reply_of(&active.replies, current, of).and_then(Item::read),
@@ -391,7 +361,7 @@ impl Relay {
             Scan::Part(_) | Scan::Bad(_) => Mark::Error,
         };
         // An answer needs the bytes at once, so the limit on them counts for requests to come.
-        self.held += reply.len();
+        self.held.force(reply.len());
         active.replies.push((number, reply));
         let world = (&mut self.generations, &mut self.actions);
         active.turn(world, host, |run, turn| run.on_reply(number, mark, turn));
@@ -410,8 +380,6 @@ impl Relay {
     ) -> Result<(), Mark> {
         let Send { number, pool, work, ttl } = send;
         let active = self.active.get_mut(id).ok_or(Mark::Error)?;
-        active.sends.resize(number.max(active.sends.len()), send);
-        active.sends.push(send);
         let Generation { routes, links, counters, logs, .. } = self.generations.get(active.generation);
         if let Some(counters) = counters.get(pool) {
             counters.requests.add(1);
@@ -438,77 +406,57 @@ impl Relay {
         host.links.submit(link, Ask { id, number }, host.now, push).map_err(|_| Mark::Error)
     }
 
-    /// Makes the answer to the client.
-    fn answer(&mut self, id: usize, outcome: Outcome, current: Option<(usize, &[u8])>) {
-        let Some(active) = self.active.get(id) else { return };
-        let Active { request, sends, replies, generation, .. } = active;
-        let mut answer = Vec::new();
-        match outcome.source {
-            Source::Null => answer.extend_from_slice(request.miss()),
-            Source::Late => answer.extend_from_slice(BACKEND_FAILURE),
+    /// Hands the answer to the client, or to its get.
+    fn answer(&mut self, id: usize, outcome: Outcome, current: Option<(usize, &[u8])>, host: &mut Host<'_>) {
+        let Some(active) = self.active.get_mut(id) else { return };
+        let Some(asker) = active.asker.take() else { return };
+        let Active { request, run, replies, generation, .. } = active;
+        let mut made = Vec::new();
+        let mut answer: &[u8] = match outcome.source {
+            Source::Null => request.miss(),
+            Source::Late => BACKEND_FAILURE,
             Source::Error(node) => {
                 let text = match self.generations.get(*generation).routes.nodes.get(node) {
                     Some(Route::Error(text)) => text.as_str(),
                     _ => "internal error",
                 };
-                answer.extend_from_slice(format!("SERVER_ERROR {text}\r\n").as_bytes());
+                made.extend_from_slice(format!("SERVER_ERROR {text}\r\n").as_bytes());
+                &made
             }
             Source::Reply(number) => match reply_of(replies, current, number) {
                 // Reads of a backend that is down may miss.
-                None if outcome.mark == Mark::Miss => answer.extend_from_slice(request.miss()),
-                None => answer.extend_from_slice(BACKEND_FAILURE),
+                None if outcome.mark == Mark::Miss => request.miss(),
+                None => BACKEND_FAILURE,
+                // The work asked for an item, in place of the client's request.
                 Some(reply)
-                    if is_item(sends.get(number))
+                    if run.work(number) == Some(Work::Item)
                         && request.command.word != "me"
                         && outcome.mark != Mark::Error =>
                 {
                     match Item::read(reply) {
-                        Some(item) => request.push_item(&item, &mut answer),
-                        None => answer.extend_from_slice(request.miss()),
+                        Some(item) => {
+                            request.push_item(&item, &mut made);
+                            &made
+                        }
+                        None => request.miss(),
                     }
                 }
-                Some(reply) => answer.extend_from_slice(reply),
+                Some(reply) => reply,
             },
+        };
+        let refusal = request.refusal.map(|refusal| format!("{refusal}\r\n"));
+        if let Some(refusal) = &refusal {
+            answer = refusal.as_bytes();
+        } else if is_unwanted(request, outcome.mark, answer) {
+            answer = &[];
         }
-        if let Some(refusal) = request.refusal {
-            answer = format!("{refusal}\r\n").into_bytes();
-        } else if is_unwanted(request, outcome.mark, &answer) {
-            answer.clear();
+        match asker {
+            Asker::Client(slot) => host.answers.answer(slot, answer),
+            Asker::Get(get, key) => {
+                let answer = (answer, outcome.mark == Mark::Error);
+                self.gets.take(get, key, answer, &mut self.held, host.answers);
+            }
         }
-        let is_error = outcome.mark == Mark::Error;
-        match self.active.get_mut(id).and_then(|active| active.asker.take()) {
-            Some(Asker::Client(slot)) => self.answers.push((slot, answer)),
-            Some(Asker::Get(get, index)) => self.gather(get, index, answer, is_error),
-            None => {}
-        }
-    }
-
-    /// Takes the answer of one key of a get.
-    fn gather(&mut self, get: usize, index: usize, mut answer: Vec<u8>, is_error: bool) {
-        let Some(gathering) = self.gets.get_mut(get) else { return };
-        gathering.left -= 1;
-        // One `END` follows the last key.
-        let end = answer.len().saturating_sub(END.len());
-        if is_error || !answer.ends_with(END) {
-            gathering.error.get_or_insert(answer);
-        } else if self.held.saturating_add(end) > self.limit {
-            gathering.error.get_or_insert(NO_MEMORY.to_vec());
-        } else if let Some(part) = gathering.parts.get_mut(index) {
-            answer.truncate(end);
-            self.held += end;
-            *part = answer;
-        }
-        if gathering.left > 0 {
-            return;
-        }
-        let Some(Gathering { slot, parts, error, .. }) = self.gets.remove(get) else { return };
-        self.held = self.held.saturating_sub(parts.iter().map(Vec::len).sum());
-        let whole = error.unwrap_or_else(|| {
-            let mut whole = parts.concat();
-            whole.extend_from_slice(END);
-            whole
-        });
-        self.answers.push((slot, whole));
     }
 }
 
@@ -517,14 +465,13 @@ impl Engine for Relay {
         Hooks::all()
     }
 
-    fn begin(&mut self, client: Client, mut requests: Vec<ClientRequest>, host: &mut Host<'_>) {
+    fn begin(&mut self, client: Client, mut requests: Requests, host: &mut Host<'_>) {
         let slot = client.slot;
         let held: usize = requests.iter().map(cost).sum();
-        if self.held.saturating_add(held) > self.limit {
+        if !self.held.take(held) {
             host.links.counters().no_memory.add(1);
-            return self.answers.push((slot, NO_MEMORY.to_vec()));
+            return host.answers.answer(slot, NO_MEMORY);
         }
-        self.held += held;
         self.generations.update(host.links);
         if requests.len() == 1
             && let Some(request) = requests.pop()
@@ -532,10 +479,9 @@ impl Engine for Relay {
             return self.run(Asker::Client(slot), &client, request, host);
         }
         if requests.is_empty() {
-            return self.answers.push((slot, END.to_vec()));
+            return host.answers.answer(slot, END);
         }
-        let left = requests.len();
-        let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left, error: None });
+        let get = self.gets.begin(slot, requests.len());
         for (index, request) in requests.into_iter().enumerate() {
             self.run(Asker::Get(get, index), &client, request, host);
         }
@@ -556,8 +502,8 @@ impl Engine for Relay {
             host,
         );
         if mark == Mark::Error
-            && let Some(send) = active.sends.get(ask.number)
-            && let Some(counters) = self.generations.get(active.generation).counters.get(send.pool)
+            && let Some(pool) = active.run.pool(ask.number)
+            && let Some(counters) = self.generations.get(active.generation).counters.get(pool)
         {
             counters.errors.add(1);
         }
@@ -572,17 +518,13 @@ impl Engine for Relay {
 
     fn check_reply(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> Result<(), Reason> {
         let Some(active) = self.active.get(ask.id) else { return Ok(()) };
-        let Some(send) = active.sends.get(ask.number) else { return Ok(()) };
-        let is_answer = active.request.is_answered_by(send.work, reply, meaning);
+        let Some(work) = active.run.work(ask.number) else { return Ok(()) };
+        let is_answer = active.request.is_answered_by(work, reply, meaning);
         if is_answer { Ok(()) } else { Err(Reason::WrongReply) }
     }
 
-    fn take_answer(&mut self) -> Option<(SlotId, Vec<u8>)> {
-        self.answers.pop()
-    }
-
     fn held(&self) -> usize {
-        self.held
+        self.held.bytes()
     }
 
     fn deadline(&mut self) -> Option<Instant> {
@@ -617,11 +559,6 @@ fn cache(generations: &mut Generations, generation: u64, node: NodeId) -> Option
 /// Returns the bytes that a request under way holds.
 fn cost(request: &ClientRequest) -> usize {
     request.held() + OVERHEAD
-}
-
-/// Returns whether a send asks for an item, in place of the client's request.
-fn is_item(send: Option<&Send>) -> bool {
-    send.is_some_and(|send| send.work == Work::Item)
 }
 
 /// Returns the reply to a send.

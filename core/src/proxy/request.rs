@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use smallvec::SmallVec;
 
 use super::command::{Command, Kind};
 use super::item::Item;
@@ -29,6 +30,9 @@ pub enum Quiet {
     /// `q`: neither misses nor, except of `mg`, plain successes.
     Meta,
 }
+
+/// The requests of one command: one, or the parts of a get.
+pub type Requests = SmallVec<[ClientRequest; 1]>;
 
 /// A request with one key. It owns its bytes, because the reply may come later.
 #[derive(Debug)]

@@ -10,6 +10,8 @@
 use std::slice;
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use super::bucket::Bucket;
 use super::command::{Command, Kind};
 use super::route::{LOCAL, NodeId, Route, Routes, group_of, part_of};
@@ -194,13 +196,25 @@ const WRITE: usize = 2;
 #[derive(Debug)]
 pub struct Run {
     frames: Vec<Frame>,
-    /// The receiver of each send. `None` once it has its reply.
-    sends: Vec<Option<Parent>>,
+    /// By their number. Most runs have one.
+    sends: SmallVec<[Sent; 1]>,
+    /// Sends without a reply.
+    waiting: usize,
     is_finished: bool,
     /// The time of the next call of [`Self::expire`].
     deadline: Option<Instant>,
     /// Filled if the caller wants an explanation.
     notes: Option<Vec<Note>>,
+}
+
+/// A request that a run has sent, or a look into a local cache.
+#[derive(Debug)]
+struct Sent {
+    work: Work,
+    /// The index of its pool, or [`LOCAL`]. `None` for a look.
+    pool: Option<usize>,
+    /// The receiver of the reply. `None` once that has come.
+    parent: Option<Parent>,
 }
 
 /// A node that waits for replies.
@@ -271,8 +285,8 @@ impl Run {
     }
 
     fn start_with(root: NodeId, notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
-        let (frames, sends) = (Vec::new(), Vec::new());
-        let mut run = Self { frames, sends, is_finished: false, deadline: None, notes };
+        let (frames, sends) = (Vec::new(), SmallVec::new());
+        let mut run = Self { frames, sends, waiting: 0, is_finished: false, deadline: None, notes };
         let context = Context { work: Work::Client, ttl: None };
         run.ask(root, Parent::Client, context, turn);
         run
@@ -281,7 +295,7 @@ impl Run {
     /// Takes the reply to a send. Pushes what to do, which may be nothing. A second reply to the
     /// same send counts for nothing.
     pub fn on_reply(&mut self, number: usize, mark: Mark, turn: &mut Turn<'_>) {
-        if let Some(parent) = self.sends.get_mut(number).and_then(Option::take) {
+        if let Some(parent) = self.take_parent(number) {
             self.answer(parent, Outcome { mark, source: Source::Reply(number) }, turn);
         }
     }
@@ -289,7 +303,7 @@ impl Run {
     /// Takes the result of a look into a local cache that has no item: whether to fetch it for all
     /// requests, or to ask as without the cache.
     pub fn on_look(&mut self, number: usize, fetches: bool, turn: &mut Turn<'_>) {
-        let Some(Parent::Frame(at, _)) = self.sends.get_mut(number).and_then(Option::take) else { return };
+        let Some(Parent::Frame(at, _)) = self.take_parent(number) else { return };
         let Some(Frame { node, context, .. }) = self.frames.get(at) else { return };
         let (node, mut context) = (*node, *context);
         let Some(Route::Hot(child, _)) = turn.routes.nodes.get(node) else { return };
@@ -342,7 +356,30 @@ impl Run {
 
     /// Returns whether all sends have their replies.
     pub fn is_over(&self) -> bool {
-        self.sends.iter().all(Option::is_none)
+        self.waiting == 0
+    }
+
+    /// Returns the request of a send or a look.
+    pub fn work(&self, number: usize) -> Option<Work> {
+        self.sends.get(number).map(|sent| sent.work)
+    }
+
+    /// Returns the index of the pool of a send, or [`LOCAL`].
+    pub fn pool(&self, number: usize) -> Option<usize> {
+        self.sends.get(number)?.pool
+    }
+
+    fn take_parent(&mut self, number: usize) -> Option<Parent> {
+        let parent = self.sends.get_mut(number)?.parent.take()?;
+        self.waiting -= 1;
+        Some(parent)
+    }
+
+    /// Adds a send. Returns its number.
+    fn add(&mut self, work: Work, pool: Option<usize>, parent: Parent) -> usize {
+        self.sends.push(Sent { work, pool, parent: Some(parent) });
+        self.waiting += 1;
+        self.sends.len() - 1
     }
 
     /// Returns the notes since the last call.
@@ -370,16 +407,16 @@ impl Run {
             match self.step(node, &mut context, turn) {
                 Step::Send(pool) => {
                     let Context { work, ttl } = context;
-                    turn.actions.push(Action::Send(Send { number: self.sends.len(), pool, work, ttl }));
-                    return self.sends.push(Some(parent));
+                    let number = self.add(work, Some(pool), parent);
+                    return turn.actions.push(Action::Send(Send { number, pool, work, ttl }));
                 }
                 Step::Answer(mark, source) => return self.answer(parent, Outcome { mark, source }, turn),
                 Step::Wait(children) => return self.ask_some(node, children, parent, context, turn),
                 Step::Go(child) => node = child,
                 Step::Look => {
                     let frame = self.frame(node, parent, context, 1, turn);
-                    turn.actions.push(Action::Look(self.sends.len(), node));
-                    return self.sends.push(Some(Parent::Frame(frame, PASS)));
+                    let number = self.add(Work::Item, None, Parent::Frame(frame, PASS));
+                    return turn.actions.push(Action::Look(number, node));
                 }
                 Step::Write(child) => {
                     let frame = self.frame(node, parent, context, 1, turn);

@@ -41,6 +41,16 @@ impl<T> Slots<T> {
         self.values.iter().flatten()
     }
 
+    /// Drops the value with this number in its place.
+    pub fn drop(&mut self, number: usize) {
+        if let Some(place) = self.values.get_mut(number)
+            && place.is_some()
+        {
+            *place = None;
+            self.free.push(number);
+        }
+    }
+
     /// Removes the value with this number.
     pub fn remove(&mut self, number: usize) -> Option<T> {
         let value = self.values.get_mut(number)?.take()?;

@@ -30,15 +30,18 @@ pub(super) const AHEAD: usize = 16;
 /// Bytes that a turn is charged for looking up a key.
 const KEY_WORK: usize = 64;
 
-/// Prefetches memory for the next commands of a pipeline. Returns the length of these commands in
-/// `input`.
+/// Prefetches memory for the next commands of a pipeline, unless backends have the items. Returns
+/// the length of these commands in `input`.
 #[inline]
-pub(super) fn look_ahead(cache: &Cache, protocol: Protocol, input: &[u8]) -> usize {
+pub(super) fn look_ahead(env: &Env<'_>, protocol: Protocol, input: &[u8]) -> usize {
     let binary = protocol == Protocol::Binary;
     if !binary && memchr(b'\n', input).is_none_or(|end| end + 1 == input.len()) {
         return input.len();
     }
-    let store = cache.store();
+    if !binary && env.is_routed(b"get") {
+        return input.len();
+    }
+    let store = env.context.cache.store();
     let mut hints = [LookupHint::from(0); AHEAD];
     let mut count = 0;
     let found = |key: &[u8]| {

@@ -159,8 +159,7 @@ impl Session {
                     return used;
                 }
                 if input.len() <= *unseen {
-                    *unseen =
-                        input.len().saturating_sub(look_ahead(&env.context.cache, self.protocol, input));
+                    *unseen = input.len().saturating_sub(look_ahead(env, self.protocol, input));
                 }
                 if self.protocol == Protocol::Binary {
                     self.packet(env, input, out)

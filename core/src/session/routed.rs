@@ -3,6 +3,8 @@
 //!
 //! The commands with keys of the text protocols go this way. Others are about this server.
 
+use smallvec::smallvec;
+
 use super::env::Env;
 use super::keys::{AHEAD, End, LONG_KEY, NOT_PERMITTED, take_keys};
 use super::slots::{Routing, Work};
@@ -11,7 +13,7 @@ use super::step::{Next, Used};
 use crate::protocol::output::Output;
 use crate::protocol::write::push_line;
 use crate::proxy::engine::Client;
-use crate::proxy::request::ClientRequest;
+use crate::proxy::request::{ClientRequest, Requests};
 use crate::state::CloseReason;
 
 /// Most keys of one get.
@@ -65,7 +67,7 @@ impl Session {
         } else if length > env.context.cache.config().item_size_max {
             let delete = if purge { ClientRequest::refused(line, TOO_LARGE) } else { None };
             if let Some(delete) = delete.filter(|delete| env.is_routed(delete.command.word.as_bytes())) {
-                leave_slot(env, vec![delete], out);
+                leave_slot(env, smallvec![delete], out);
                 return self.swallow(line_len, length + 2);
             }
             TOO_LARGE
@@ -91,7 +93,7 @@ impl Session {
         }
         if let State::RoutedValue(request) = std::mem::replace(&mut self.state, State::Command) {
             if request.is_whole() {
-                leave_slot(env, vec![*request], out);
+                leave_slot(env, smallvec![*request], out);
             } else {
                 env.stats.proxy.errors.add(1);
                 push_line(out, BAD_CHUNK);
@@ -126,7 +128,7 @@ impl Session {
                     let State::RoutedKeys(get) = std::mem::replace(&mut self.state, State::Command) else {
                         return Used::Bytes(end);
                     };
-                    leave_slot(env, get.requests, out);
+                    leave_slot(env, get.requests.into(), out);
                     return Used::Bytes(end);
                 }
                 Some(End::LongKey(key)) => {
@@ -156,14 +158,14 @@ pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut O
         return Used::Bytes(line_len);
     }
     match ClientRequest::new(line, 0) {
-        Some(request) => leave_slot(env, vec![request], out),
+        Some(request) => leave_slot(env, smallvec![request], out),
         None => push_line(out, NO_MEMORY),
     }
     Used::Bytes(line_len)
 }
 
 /// Leaves a slot in the output, and asks the worker to fill it with the reply to these requests.
-fn leave_slot(env: &mut Env<'_>, requests: Vec<ClientRequest>, out: &mut Output) {
+fn leave_slot(env: &mut Env<'_>, requests: Requests, out: &mut Output) {
     let Some(deferred) = &mut env.deferred else { return };
     let slot = deferred.slot();
     out.open_slot(slot, 0);

@@ -24,7 +24,7 @@ use crate::config::Tag;
 use crate::protocol::output::{Output, SlotId};
 use crate::proxy::engine::Client;
 use crate::proxy::hooks::Hooks;
-use crate::proxy::request::ClientRequest;
+use crate::proxy::request::Requests;
 
 /// Work that a session asks of its owner.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ pub enum Work {
         /// The sender, and the slot.
         client: Client,
         /// The requests.
-        requests: Vec<ClientRequest>,
+        requests: Requests,
     },
 }
 
