@@ -9,9 +9,10 @@ use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::proxy::engine::Host;
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::request::{ClientRequest, Quiet};
-use mlua::{IntoLuaMulti, Lua, MultiValue, Value};
+use mlua::{AnyUserData, Lua, Thread, Value};
 
 use crate::api::constants::wait;
+use crate::api::context::{Call, coroutine};
 use crate::api::error;
 use crate::api::errors::{message, summary};
 use crate::api::log;
@@ -62,6 +63,30 @@ pub struct Machine {
     gc_ratio: f64,
     /// Bytes of memory at which garbage is collected.
     gc_at: usize,
+}
+
+/// The values with which a coroutine goes on.
+enum Go {
+    /// It begins with a request.
+    Begin(AnyUserData),
+    /// Its wait returns a value, and `true` if the time was over.
+    On { value: Option<Value>, late: bool },
+    /// Its wait fails.
+    Fail(String),
+}
+
+impl Go {
+    /// Resumes a coroutine. Returns the first values that it yields or returns.
+    fn resume(self, thread: &Thread) -> mlua::Result<(Value, Value, Value, Value)> {
+        match self {
+            Self::Begin(request) => thread.resume(request),
+            Self::On { value: None, late: false } => thread.resume(true),
+            Self::On { value: Some(value), late: false } => thread.resume((true, value)),
+            Self::On { value: None, late: true } => thread.resume((true, true)),
+            Self::On { value: Some(value), late: true } => thread.resume((true, value, true)),
+            Self::Fail(text) => thread.resume((false, text)),
+        }
+    }
 }
 
 /// The function of a context has ended.
@@ -252,11 +277,11 @@ impl Machine {
                     self.check(context, handle, resume);
                 }
                 Some(Event::Resume { context, end, late }) => {
-                    let arguments = self.end_values(context, end, late);
-                    self.resume(context, arguments, host, answers);
+                    let value = self.end_value(context, end);
+                    self.resume(context, Go::On { value, late }, host, answers);
                 }
                 Some(Event::Go { context, value }) => {
-                    self.resume(context, MultiValue::from_iter([value]), host, answers);
+                    self.resume(context, Go::On { value: Some(value), late: false }, host, answers);
                 }
             }
         }
@@ -388,33 +413,25 @@ impl Machine {
         }
     }
 
-    /// Returns what a wait returns.
-    fn end_values(&self, context: usize, end: End, late: bool) -> MultiValue {
+    /// Returns the first value that a wait returns.
+    fn end_value(&self, context: usize, end: End) -> Option<Value> {
         let result = |handle: usize| {
             let worker = self.shared.borrow();
             let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
             handle.map_or(Value::Nil, |handle| handle.result.clone())
         };
-        let first = match end {
+        match end {
             End::Count(count) => Some(Value::Integer(count.try_into().unwrap_or(i64::MAX))),
             End::Handle(handle) => Some(result(handle)),
             End::NoHandle => Some(Value::Nil),
             End::Slept => None,
-        };
-        first.into_iter().chain(late.then_some(Value::Boolean(true))).collect()
+        }
     }
 
     /// Starts the function of a context.
-    fn start(
-        &mut self,
-        context: usize,
-        request: impl IntoLuaMulti,
-        host: &mut Host<'_>,
-        answers: &mut Answers,
-    ) {
-        let started = self.rewind(context).and_then(|()| request.into_lua_multi(&self.lua));
-        match started {
-            Ok(arguments) => self.resume(context, arguments, host, answers),
+    fn start(&mut self, context: usize, request: AnyUserData, host: &mut Host<'_>, answers: &mut Answers) {
+        match self.rewind(context) {
+            Ok(()) => self.resume(context, Go::Begin(request), host, answers),
             Err(_) => self.ended(context, Ended::Failed, answers),
         }
     }
@@ -424,50 +441,62 @@ impl Machine {
         let parts = {
             let worker = self.shared.borrow();
             let one = worker.contexts.get(context);
-            one.and_then(|one| Some((one.thread.clone()?, one.function.clone()?)))
+            one.and_then(|one| Some((one.thread.clone()?, one.function.clone()?, one.object.clone()?)))
         };
-        let Some((thread, function)) = parts else { return Err(error("there is no function")) };
+        let Some((thread, function, object)) = parts else { return Err(error("there is no function")) };
         if thread.reset(function.clone()).is_ok() {
             return Ok(());
         }
         // A coroutine that ended with an error cannot begin again.
-        let thread = self.lua.create_thread(function)?;
+        let thread = coroutine(&self.lua, function, &object)?;
         if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
             one.thread = Some(thread);
         }
         Ok(())
     }
 
-    /// Runs the function of a context until it yields or ends.
-    fn resume(&mut self, context: usize, arguments: MultiValue, host: &mut Host<'_>, answers: &mut Answers) {
+    /// Runs the function of a context until it waits or ends.
+    fn resume(&mut self, context: usize, mut go: Go, host: &mut Host<'_>, answers: &mut Answers) {
         let thread = {
             let mut worker = self.shared.borrow_mut();
-            (worker.current, worker.after) = (Some(context), After::Nothing);
+            worker.current = Some(context);
             worker.contexts.get(context).and_then(|context| context.thread.clone())
         };
         let Some(thread) = thread else { return };
         self.budget.set(0);
-        let resumed = thread.resume::<Value>(arguments);
-        self.shared.borrow_mut().current = None;
-        match resumed {
-            Err(fault) => {
-                host.server.log(1, &|| format!("proxy_lua_error: {}", message(&fault)));
-                self.report(&summary(&fault));
-                self.ended(context, Ended::Failed, answers);
+        let after = loop {
+            let (first, second, third, fourth) = match go.resume(&thread) {
+                Ok(values) => values,
+                Err(fault) => {
+                    host.server.log(1, &|| format!("proxy_lua_error: {}", message(&fault)));
+                    self.report(&summary(&fault));
+                    break Err(Ended::Failed);
+                }
+            };
+            if !thread.is_resumable() {
+                break Err(Ended::Returned(first));
             }
-            Ok(value) if !thread.is_resumable() => self.ended(context, Ended::Returned(value), answers),
-            Ok(_) => self.yielded(context, host, answers),
+            let Some(call) = Call::of(&first) else {
+                self.report("a function has yielded outside of a wait");
+                break Err(Ended::Failed);
+            };
+            let mut worker = self.shared.borrow_mut();
+            match call.begin(&self.lua, &mut worker, context, [second, third, fourth], host.now) {
+                Ok(after) => break Ok(after),
+                // The function may catch it.
+                Err(fault) => go = Go::Fail(message(&fault)),
+            }
+        };
+        self.shared.borrow_mut().current = None;
+        match after {
+            Ok(after) => self.wait(context, after, host, answers),
+            Err(ended) => self.ended(context, ended, answers),
         }
     }
 
-    /// Does what the function of a context has yielded for.
-    fn yielded(&mut self, context: usize, host: &mut Host<'_>, answers: &mut Answers) {
-        let after = std::mem::take(&mut self.shared.borrow_mut().after);
+    /// Does what the function of a context waits for.
+    fn wait(&mut self, context: usize, after: After, host: &mut Host<'_>, answers: &mut Answers) {
         match after {
-            After::Nothing => {
-                self.report("a function has yielded outside of a wait");
-                self.ended(context, Ended::Failed, answers);
-            }
             After::Sleep => {}
             After::Send => {
                 self.dispatch_all(context, host, answers);

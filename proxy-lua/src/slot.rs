@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use mlua::{Lua, Result, Value};
 
-use crate::api::context::ContextObject;
+use crate::api::context::{ContextObject, coroutine};
 use crate::api::error;
 use crate::api::request::Request;
 use crate::response::Response;
@@ -36,6 +36,7 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
     let number = shared.borrow_mut().contexts.add(Context {
         generator,
         function: None,
+        object: None,
         thread: None,
         parent: None,
         request: None,
@@ -48,19 +49,20 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
         held: 0,
     });
     let made = fill(lua, shared, number, &targets).and_then(|()| {
-        let object = ContextObject::new(number, shared);
+        let object = lua.create_userdata(ContextObject::new(number, shared))?;
         let outer = shared.borrow_mut().current.replace(number);
-        let made = function.call::<Value>((object, argument));
+        let made = function.call::<Value>((&object, argument));
         shared.borrow_mut().current = outer;
         let Value::Function(function) = made? else {
             return Err(error("function generator didn't return a function"));
         };
-        Ok((lua.create_thread(function.clone())?, function))
+        Ok((coroutine(lua, function.clone(), &object)?, function, object))
     });
     let mut worker = shared.borrow_mut();
     match made {
-        Ok((thread, function)) => {
+        Ok((thread, function, object)) => {
             if let Some(context) = worker.contexts.get_mut(number) {
+                context.object = Some(object);
                 (context.function, context.thread) = (Some(function), Some(thread));
             }
             let functions = Arc::clone(&worker.functions);

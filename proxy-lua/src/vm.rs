@@ -108,7 +108,7 @@ fn make(
         .and_then(|()| counters::add(&lua, &mcp, loaded.counters.clone()))
         .and_then(|()| time::add(&lua, &mcp, Instant::now()))
         .and_then(|()| generator::add(&lua, &mcp, &shared))
-        .and_then(|()| context::add(&lua, &mcp, &shared))
+        .and_then(|()| context::add(&lua, &mcp))
         .and_then(|()| lua.globals().set("mcp", mcp));
     added.map_err(|e| into(&e))?;
     for chunk in &loaded.chunks {

@@ -148,6 +148,8 @@ pub struct Context {
     pub generator: usize,
     /// The function of its requests. `None` while the generator makes it.
     pub function: Option<Function>,
+    /// The object of the context, which the program has.
+    pub object: Option<AnyUserData>,
     /// The coroutine that runs the function.
     pub thread: Option<Thread>,
     /// The context and the handle that it belongs to.
@@ -171,11 +173,8 @@ pub struct Context {
 }
 
 /// The step of the engine after a coroutine has yielded.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub enum After {
-    /// Nothing: the coroutine must not yield.
-    #[default]
-    Nothing,
     /// Sends queued requests, and waits.
     Wait,
     /// Sends queued requests, and goes on at once.
@@ -226,8 +225,6 @@ pub struct Worker {
     pub contexts: Slots<Context>,
     /// The context whose function, callback or generator runs. Its object works only now.
     pub current: Option<usize>,
-    /// The step after it has yielded.
-    pub after: After,
     /// Further steps, in their order.
     pub events: VecDeque<Event>,
     /// Lines for watchers. At most [`LINES_MAX`].

@@ -559,6 +559,10 @@ fn a_function_waits_in_its_own_coroutine_and_context() {
                     return text(coroutine.wrap(function() rctx:sleep(0) end))
                         .. text(coroutine.wrap(function() mcp.internal(r) end))
                 end
+                if r:key() == 'sorts' then
+                    local failed = text(table.sort, { 1, 2 }, function() rctx:sleep(0) end)
+                    return failed .. rctx:enqueue_and_wait(r, h):raw_string()
+                end
                 local called
                 rctx:handle_set_cb(h, function() called = text(rctx.wait_handle, rctx, h) end)
                 rctx:enqueue_and_wait(r, h)
@@ -574,6 +578,8 @@ fn a_function_waits_in_its_own_coroutine_and_context() {
     let mut client = bench.client();
     let refused = "a function waits only in its own coroutine\r\n";
     client.asks("mg wraps\r\n", &refused.repeat(2));
+    // The next wait is not ended by the one that failed.
+    client.asks("mg sorts\r\n", "attempt to yield across a C-call boundary\r\nEN\r\n");
     client.asks("mg calls\r\nmg save\r\n", &format!("{refused}HD\r\n"));
     client.asks("touch k 0\r\n", &"a request context works only in its own functions\r\n".repeat(2));
 }

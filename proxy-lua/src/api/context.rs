@@ -1,18 +1,21 @@
 //! Request contexts, the first argument of a generator.
 //!
-//! A method that waits has two parts. The Rust part checks its arguments and records what the
-//! engine does next. The Lua part around it yields.
+//! A method that waits yields its number and its arguments. The machine gives them to
+//! [`Call::begin`], which checks them, and then sends what is queued. A wrong argument makes the
+//! method fail.
 
+use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use mlua::{
-    AnyUserData, Function, IntoLua, Lua, Result, Table, UserData, UserDataFields, UserDataMethods,
-    UserDataRef, Value, Variadic,
+    AnyUserData, Function, IntoLua, LightUserData, Lua, Result, Table, Thread, UserData, UserDataFields,
+    Value,
 };
 
-use super::constants::wait;
+use super::constants::wait as modes;
 use super::error;
+use super::methods::Methods as _;
 use super::request::Request;
 use crate::response::Response;
 use crate::wait::{Mode, Rank, State};
@@ -41,51 +44,22 @@ impl ContextObject {
         let context = worker.contexts.get_mut(self.number).filter(|_| is_current);
         run(context.ok_or_else(|| error("a request context works only in its own functions"))?)
     }
-
-    /// Records what the engine does after the yield.
-    fn then(&self, after: After) {
-        self.shared.borrow_mut().after = after;
-    }
-
-    fn set_timer(&self, lua: &Lua, seconds: Option<&Value>) -> Result<()> {
-        let Some(seconds) = seconds else { return Ok(()) };
-        let seconds = lua.coerce_number(seconds.clone())?;
-        let seconds = seconds.ok_or_else(|| error("timeout argument to wait or sleep must be a number"))?;
-        let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(TIME_MAX).min(TIME_MAX);
-        if let Some(at) = Instant::now().checked_add(time) {
-            self.shared.borrow_mut().set_timer(self.number, at);
-        }
-        Ok(())
-    }
-
-    /// Queues a request for a handle that is idle.
-    fn queue(&self, request: &AnyUserData, handle: &Value) -> Result<()> {
-        self.with(|context| {
-            let handle =
-                index(context, handle).ok_or_else(|| error("attempted to enqueue an invalid handle"))?;
-            if context.waits.enqueue(handle)
-                && let Some(handle) = context.handles.get_mut(handle)
-            {
-                handle.request = Some(request.clone());
-            }
-            Ok(())
-        })
-    }
 }
 
 impl UserData for ContextObject {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field("wait_cond", Yielding(wait_cond));
-        fields.add_field("enqueue_and_wait", Yielding(enqueue_and_wait));
-        fields.add_field("wait_handle", Yielding(wait_handle));
-        fields.add_field("sleep", Yielding(sleep));
-    }
-
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("enqueue", |_, this, (request, handles): (AnyUserData, Value)| {
-            this.with(|context| {
-                refuse_in_wait(context, "enqueue: cannot enqueue new requests while in a wait")
-            })?;
+        for (name, call) in [
+            ("wait_cond", Call::WaitCond),
+            ("enqueue_and_wait", Call::EnqueueAndWait),
+            ("wait_handle", Call::WaitHandle),
+            ("sleep", Call::Sleep),
+        ] {
+            fields.add_field(name, call);
+        }
+        fields.method("enqueue", |_, this, (request, handles): (AnyUserData, Value)| {
+            if this.with(|context| Ok(context.waits.is_waiting()))? {
+                return Err(error("enqueue: cannot enqueue new requests while in a wait"));
+            }
             check_key(&request)?;
             match handles {
                 Value::Table(list) => {
@@ -94,15 +68,17 @@ impl UserData for ContextObject {
                         if !matches!(handle, Value::Integer(_) | Value::Number(_)) {
                             return Err(error("invalid handle passed to queue via array table"));
                         }
-                        this.queue(&request, &handle)?;
+                        this.with(|context| queue(context, &request, &handle))?;
                     }
                     Ok(())
                 }
-                Value::Integer(_) | Value::Number(_) => this.queue(&request, &handles),
+                Value::Integer(_) | Value::Number(_) => {
+                    this.with(|context| queue(context, &request, &handles).map(drop))
+                }
                 _ => Err(error("must pass a handle or a table to queue")),
             }
         });
-        methods.add_method("handle_set_cb", |_, this, (handle, callback): (Value, Function)| {
+        fields.method("handle_set_cb", |_, this, (handle, callback): (Value, Function)| {
             this.with(|context| {
                 let handle = index(context, &handle).and_then(|handle| context.handles.get_mut(handle));
                 handle.ok_or_else(|| error("invalid handle passed to queue_set_cb"))?.callback =
@@ -111,22 +87,21 @@ impl UserData for ContextObject {
             })
         });
         for (name, worst) in [("res_good", Rank::Good), ("res_ok", Rank::Ok), ("res_any", Rank::Error)] {
-            methods.add_method(name, move |_, this, handle: Value| {
+            fields.method(name, move |_, this, handle: Value| {
                 let (result, rank) = this.result(&handle)?;
                 Ok(rank.filter(|rank| *rank <= worst).map_or(Value::Nil, |_| result))
             });
         }
-        methods.add_method("result", |_, this, handle: Value| {
+        fields.method("result", |_, this, handle: Value| {
             let (result, rank) = this.result(&handle)?;
             Ok((result, rank.map(Rank::number)))
         });
-        methods.add_method("best_result", |_, this, handles: Value| this.pick(&handles, "best_result", best));
-        methods
-            .add_method("worst_result", |_, this, handles: Value| this.pick(&handles, "worst_result", worst));
-        methods.add_method("cfd", |_, this, ()| this.with(|context| Ok(context.fd)));
-        methods.add_method("tls_peer_cn", |_, _, ()| Ok(Value::Nil));
-        methods.add_method("request_new", |lua, this, ()| this.own(lua.create_userdata(Request(None))?));
-        methods.add_method("response_new", |lua, this, ()| this.own(lua.create_userdata(Response::empty())?));
+        fields.method("best_result", |_, this, handles: Value| this.pick(&handles, "best_result", best));
+        fields.method("worst_result", |_, this, handles: Value| this.pick(&handles, "worst_result", worst));
+        fields.method("cfd", |_, this, ()| this.with(|context| Ok(context.fd)));
+        fields.method("tls_peer_cn", |_, _, ()| Ok(Value::Nil));
+        fields.method("request_new", |lua, this, ()| this.own(lua.create_userdata(Request(None))?));
+        fields.method("response_new", |lua, this, ()| this.own(lua.create_userdata(Response::empty())?));
     }
 }
 
@@ -207,8 +182,15 @@ fn index(context: &Context, handle: &Value) -> Option<usize> {
     (number < context.waits.len()).then_some(number)
 }
 
-fn refuse_in_wait(context: &Context, text: &str) -> Result<()> {
-    if context.waits.is_waiting() { Err(error(text)) } else { Ok(()) }
+/// Queues a request for a handle, if that is idle. Returns the number of the handle.
+fn queue(context: &mut Context, request: &AnyUserData, handle: &Value) -> Result<usize> {
+    let number = index(context, handle).ok_or_else(|| error("attempted to enqueue an invalid handle"))?;
+    if context.waits.enqueue(number)
+        && let Some(handle) = context.handles.get_mut(number)
+    {
+        handle.request = Some(request.clone());
+    }
+    Ok(number)
 }
 
 fn check_key(request: &AnyUserData) -> Result<()> {
@@ -218,152 +200,195 @@ fn check_key(request: &AnyUserData) -> Result<()> {
     Ok(())
 }
 
-type Prepare = fn(&Lua, &ContextObject, &[Value]) -> Result<()>;
+/// A function that waits. Its number is the first value that it yields.
+#[derive(Clone, Copy, Debug)]
+pub enum Call {
+    /// `wait_cond(count, mode, timeout)`.
+    WaitCond = 1,
+    /// `enqueue_and_wait(request, handle, timeout)`.
+    EnqueueAndWait,
+    /// `wait_handle(handle, timeout)`.
+    WaitHandle,
+    /// `sleep(seconds)`.
+    Sleep,
+    /// `mcp.internal(request)`.
+    Internal,
+}
 
-/// A method that yields after a Rust function has prepared it.
-struct Yielding(Prepare);
+impl Call {
+    const ALL: [Self; 5] =
+        [Self::WaitCond, Self::EnqueueAndWait, Self::WaitHandle, Self::Sleep, Self::Internal];
 
-impl IntoLua for Yielding {
-    fn into_lua(self, lua: &Lua) -> Result<Value> {
-        let prepare =
-            lua.create_function(
-                move |lua,
-                      (can_yield, context, arguments): (
-                    bool,
-                    UserDataRef<ContextObject>,
-                    Variadic<Value>,
-                )| {
-                    context.with(|context| refuse_elsewhere(lua, can_yield, context))?;
-                    (self.0)(lua, &context, &arguments)
-                },
-            )?;
-        yielding(lua, &prepare).map(Value::Function)
+    /// Returns its number, as a value that a program does not have.
+    fn number(self) -> LightUserData {
+        LightUserData(ptr::without_provenance_mut(self as usize))
+    }
+
+    /// Returns the call of the first value that a function has yielded. Returns `None` if the
+    /// program has yielded by itself.
+    pub fn of(value: &Value) -> Option<Self> {
+        let Value::LightUserData(number) = value else { return None };
+        Self::ALL.into_iter().find(|call| call.number() == *number)
     }
 }
 
-/// Returns a function that calls another one and then yields. The first argument of the other one
-/// is whether a yield can succeed.
-///
-/// # Errors
-/// If there is no memory.
-pub fn yielding(lua: &Lua, prepare: &Function) -> Result<Function> {
-    let coroutine: Table = lua.globals().get("coroutine")?;
-    let wrapper = lua.load(
-        "local prepare, yield, can_yield = ...
-        return function(...) prepare(can_yield(), ...) return yield() end",
-    );
-    let (stop, can_stop): (Function, Function) = (coroutine.get("yield")?, coroutine.get("isyieldable")?);
-    wrapper.set_name("=mcp").call((prepare, stop, can_stop))
+/// The registry's name of a table from the coroutines of contexts to their objects.
+const COROUTINES: &str = "coroutines";
+
+/// Makes a method, and a function, that yield a number and their arguments. A wait that the machine
+/// would not see fails: in a callback, or in another coroutine. A yield fails by itself in a
+/// function that C calls.
+const WAITS: &str = "
+local coroutines, running, yield, error, call = ...
+local function check(mine, rctx)
+    if not mine then
+        error('a function waits only in its own coroutine', 0)
+    elseif mine ~= rctx then
+        error('a request context works only in its own functions', 0)
+    end
+end
+local function results(ok, ...)
+    if ok then return ... end
+    error((...), 0)
+end
+return function(rctx, a, b, c)
+    local mine = coroutines[running()]
+    if mine ~= rctx or not mine then check(mine, rctx) end
+    return results(yield(call, a, b, c))
+end, function(a)
+    local mine = coroutines[running()]
+    check(mine, mine)
+    return results(yield(call, a))
+end";
+
+impl IntoLua for Call {
+    fn into_lua(self, lua: &Lua) -> Result<Value> {
+        let coroutines: Table = lua.named_registry_value(COROUTINES)?;
+        let library: Table = lua.globals().get("coroutine")?;
+        let (running, stop): (Function, Function) = (library.get("running")?, library.get("yield")?);
+        let fail: Function = lua.globals().get("error")?;
+        let arguments = (coroutines, running, stop, fail, self.number());
+        let (method, function): (Function, Function) = lua.load(WAITS).set_name("=mcp").call(arguments)?;
+        Ok(Value::Function(if matches!(self, Self::Internal) { function } else { method }))
+    }
 }
 
-/// Refuses a wait that the engine would not see: in a callback, in a function that C calls, or in
-/// another coroutine.
-fn refuse_elsewhere(lua: &Lua, can_yield: bool, context: &Context) -> Result<()> {
-    let is_own = can_yield && context.thread.as_ref() == Some(&lua.current_thread());
-    is_own.then_some(()).ok_or_else(|| error("a function waits only in its own coroutine"))
+impl Call {
+    /// Checks the arguments, and records what the function waits for. Returns the next step.
+    ///
+    /// # Errors
+    /// An argument is wrong.
+    pub fn begin(
+        self,
+        lua: &Lua,
+        worker: &mut Worker,
+        number: usize,
+        [first, second, third]: [Value; 3],
+        now: Instant,
+    ) -> Result<After> {
+        let time = match self {
+            Self::WaitCond | Self::EnqueueAndWait => Some(&third).filter(|time| !time.is_nil()),
+            Self::WaitHandle => Some(&second).filter(|time| !time.is_nil()),
+            Self::Sleep => Some(&first),
+            Self::Internal => None,
+        };
+        let end = time.map(|time| end(lua, time, now)).transpose()?;
+        let Some(context) = worker.contexts.get_mut(number) else { return Err(error("there is no context")) };
+        let after = match self {
+            Self::WaitCond => {
+                let (mode, count) = condition(lua, &first, &second)?;
+                if count == 0 {
+                    return Ok(After::Send);
+                }
+                context.waits.begin(mode, count);
+                After::Wait
+            }
+            Self::EnqueueAndWait => {
+                let Value::UserData(request) = first else {
+                    return Err(error("bad argument #1 to 'enqueue_and_wait' (mcp.request expected)"));
+                };
+                check_key(&request)?;
+                if !matches!(second, Value::Integer(_) | Value::Number(_)) {
+                    return Err(error("invalid handle passed to enqueue_and_wait"));
+                }
+                let handle = queue(context, &request, &second)?;
+                context.waits.begin(Mode::Handle(handle), 1);
+                After::Wait
+            }
+            Self::WaitHandle => {
+                let handle = index(context, &first);
+                let handle = handle.ok_or_else(|| error("invalid handle passed to wait_handle"))?;
+                if context.waits.state(handle) == State::Idle {
+                    return Err(error("wait_handle called on unqueued handle"));
+                }
+                context.waits.begin(Mode::Handle(handle), 1);
+                After::Wait
+            }
+            Self::Sleep => {
+                context.waits.sleep();
+                After::Sleep
+            }
+            Self::Internal => {
+                if context.parent.is_some() {
+                    return Err(error("cannot run mcp.internal from a sub request"));
+                }
+                let Value::UserData(request) = first else {
+                    return Err(error("bad argument #1 to 'internal' (mcp.request expected)"));
+                };
+                check_key(&request)?;
+                After::Internal(request)
+            }
+        };
+        if let Some(end) = end {
+            worker.set_timer(number, end);
+        }
+        Ok(after)
+    }
 }
 
-/// `wait_cond(count, mode, timeout)`.
-fn wait_cond(lua: &Lua, this: &ContextObject, arguments: &[Value]) -> Result<()> {
-    this.with(|context| refuse_in_wait(context, "wait_cond: cannot call while already in wait mode"))?;
-    let count = arguments.first().ok_or_else(|| error("must pass at least count to wait_cond"))?;
+/// Returns the mode and the count of `wait_cond`.
+fn condition(lua: &Lua, count: &Value, mode: &Value) -> Result<(Mode, usize)> {
+    if count.is_nil() {
+        return Err(error("must pass at least count to wait_cond"));
+    }
     let count = lua.coerce_integer(count.clone())?.and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or_else(|| error("wait count for wait_cond must be a positive integer"))?;
-    let mode = match arguments.get(1) {
-        None | Some(Value::Integer(wait::ANY)) => Mode::Any,
-        Some(Value::Integer(wait::OK)) => Mode::Ok,
-        Some(Value::Integer(wait::GOOD)) => Mode::Good,
-        Some(Value::Integer(wait::FASTGOOD)) => Mode::FastGood,
-        Some(_) => return Err(error("invalid mode sent to wait_cond")),
+    let mode = match mode {
+        Value::Nil | Value::Integer(modes::ANY) => Mode::Any,
+        Value::Integer(modes::OK) => Mode::Ok,
+        Value::Integer(modes::GOOD) => Mode::Good,
+        Value::Integer(modes::FASTGOOD) => Mode::FastGood,
+        _ => return Err(error("invalid mode sent to wait_cond")),
     };
-    if count == 0 {
-        this.then(After::Send);
-        return Ok(());
-    }
-    this.set_timer(lua, arguments.get(2))?;
-    this.with(|context| {
-        context.waits.begin(mode, count);
-        Ok(())
-    })?;
-    this.then(After::Wait);
-    Ok(())
+    Ok((mode, count))
 }
 
-/// `enqueue_and_wait(request, handle, timeout)`.
-fn enqueue_and_wait(lua: &Lua, this: &ContextObject, arguments: &[Value]) -> Result<()> {
-    this.with(|context| refuse_in_wait(context, "wait_cond: cannot call while already in wait mode"))?;
-    let Some(Value::UserData(request)) = arguments.first() else {
-        return Err(error("bad argument #1 to 'enqueue_and_wait' (mcp.request expected)"));
-    };
-    check_key(request)?;
-    let handle = arguments.get(1).cloned().unwrap_or(Value::Nil);
-    if !matches!(handle, Value::Integer(_) | Value::Number(_)) {
-        return Err(error("invalid handle passed to enqueue_and_wait"));
-    }
-    this.queue(request, &handle)?;
-    this.set_timer(lua, arguments.get(2))?;
-    this.wait_for(&handle)
+/// Returns the end of a time in seconds from now.
+fn end(lua: &Lua, seconds: &Value, now: Instant) -> Result<Instant> {
+    let seconds = lua.coerce_number(seconds.clone())?;
+    let seconds = seconds.ok_or_else(|| error("timeout argument to wait or sleep must be a number"))?;
+    let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(TIME_MAX).min(TIME_MAX);
+    now.checked_add(time).ok_or_else(|| error("timeout argument to wait or sleep is too large"))
 }
 
-/// `wait_handle(handle, timeout)`.
-fn wait_handle(lua: &Lua, this: &ContextObject, arguments: &[Value]) -> Result<()> {
-    let handle = arguments.first().cloned().unwrap_or(Value::Nil);
-    this.with(|context| {
-        refuse_in_wait(context, "wait: cannot call while already in wait mode")?;
-        let number = index(context, &handle).ok_or_else(|| error("invalid handle passed to wait_handle"))?;
-        if context.waits.state(number) == State::Idle {
-            return Err(error("wait_handle called on unqueued handle"));
-        }
-        Ok(())
-    })?;
-    this.set_timer(lua, arguments.get(1))?;
-    this.wait_for(&handle)
-}
-
-impl ContextObject {
-    fn wait_for(&self, handle: &Value) -> Result<()> {
-        self.with(|context| {
-            if let Some(handle) = index(context, handle) {
-                context.waits.begin(Mode::Handle(handle), 1);
-            }
-            Ok(())
-        })?;
-        self.then(After::Wait);
-        Ok(())
-    }
-}
-
-/// `sleep(seconds)`.
-fn sleep(lua: &Lua, this: &ContextObject, arguments: &[Value]) -> Result<()> {
-    this.with(|context| refuse_in_wait(context, "sleep: cannot call while already in wait mode"))?;
-    this.set_timer(lua, Some(arguments.first().unwrap_or(&Value::Nil)))?;
-    this.with(|context| {
-        context.waits.sleep();
-        Ok(())
-    })?;
-    this.then(After::Sleep);
-    Ok(())
-}
-
-/// Adds `mcp.internal`.
+/// Adds `mcp.internal`, and the table of coroutines.
 ///
 /// # Errors
 /// If there is no memory.
-pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
-    let state = Rc::clone(shared);
-    let prepare = lua.create_function(move |lua, (can_yield, request): (bool, AnyUserData)| {
-        internal(lua, can_yield, &mut state.borrow_mut(), request)
-    })?;
-    mcp.set("internal", yielding(lua, &prepare)?)
+pub fn add(lua: &Lua, mcp: &Table) -> Result<()> {
+    let coroutines = lua.create_table()?;
+    let weak = lua.create_table_from([("__mode", "k")])?;
+    coroutines.set_metatable(Some(weak))?;
+    lua.set_named_registry_value(COROUTINES, coroutines)?;
+    mcp.set("internal", Call::Internal)
 }
 
-fn internal(lua: &Lua, can_yield: bool, worker: &mut Worker, request: AnyUserData) -> Result<()> {
-    let context = worker.current.and_then(|context| worker.contexts.get(context));
-    let Some(context) = context.filter(|context| context.parent.is_none()) else {
-        return Err(error("cannot run mcp.internal from a sub request"));
-    };
-    refuse_elsewhere(lua, can_yield, context)?;
-    check_key(&request)?;
-    worker.after = After::Internal(request);
-    Ok(())
+/// Makes a coroutine of a context.
+///
+/// # Errors
+/// If there is no memory.
+pub fn coroutine(lua: &Lua, function: Function, object: &AnyUserData) -> Result<Thread> {
+    let thread = lua.create_thread(function)?;
+    lua.named_registry_value::<Table>(COROUTINES)?.raw_set(&thread, object)?;
+    Ok(thread)
 }

@@ -2,9 +2,10 @@
 
 use std::rc::Rc;
 
-use mlua::{AnyUserData, Function, Lua, LuaString, Result, Table, UserData, UserDataMethods, Value};
+use mlua::{AnyUserData, Function, Lua, LuaString, Result, Table, UserData, UserDataFields, Value};
 
 use super::constants::{ANY, ANY_STORAGE, END_STORAGE};
+use super::methods::Methods as _;
 use super::{error, router};
 use crate::worker::{Generator, LinkedPool, Route, RouterSlot, Shared, Target};
 use crate::{slot, worker};
@@ -61,9 +62,9 @@ impl Drop for GeneratorObject {
 }
 
 impl UserData for GeneratorObject {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("new_handle", |_, this, to: Value| this.new_handle(&to));
-        methods.add_method("ready", |lua, this, options: Table| this.ready(lua, &options));
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.method("new_handle", |_, this, to: Value| this.new_handle(&to));
+        fields.method("ready", |lua, this, options: Table| this.ready(lua, &options));
     }
 }
 

@@ -13,6 +13,7 @@ pub mod generator;
 pub mod hashing;
 pub mod inspector;
 pub mod log;
+mod methods;
 pub mod mutator;
 pub mod ratelim;
 pub mod request;

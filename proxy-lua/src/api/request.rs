@@ -6,9 +6,10 @@ use memcache_core::internal::protocol::tokens::{Tokens, strict_i64};
 use memcache_core::internal::proxy::line::Flags;
 use memcache_core::internal::proxy::request::ClientRequest;
 use mlua::{
-    AnyUserData, Lua, LuaString, Result, Table, UserData, UserDataMethods, UserDataRef, Value, Variadic,
+    AnyUserData, Lua, LuaString, Result, Table, UserData, UserDataFields, UserDataRef, Value, Variadic,
 };
 
+use super::methods::Methods as _;
 use super::{error, text};
 use crate::request::{self, LINE_MAX};
 use crate::response::Response;
@@ -34,34 +35,34 @@ impl Request {
 }
 
 impl UserData for Request {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("command", |_, this, ()| Ok(this.get()?.command.number));
-        methods.add_method("key", |lua, this, ()| lua.create_string(this.get()?.key()));
-        methods.add_method_mut("ltrimkey", |_, this, count: i64| {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.method("command", |_, this, ()| Ok(this.get()?.command.number));
+        fields.method("key", |lua, this, ()| lua.create_string(this.get()?.key()));
+        fields.method_mut("ltrimkey", |_, this, count: i64| {
             let trimmed = usize::try_from(count)
                 .is_ok_and(|count| this.0.as_mut().is_some_and(|r| r.trim_key(count, 0)));
             trimmed.then_some(count).ok_or_else(|| error("ltrimkey cannot zero out key"))
         });
-        methods.add_method_mut("rtrimkey", |_, this, count: i64| {
+        fields.method_mut("rtrimkey", |_, this, count: i64| {
             let trimmed = usize::try_from(count)
                 .is_ok_and(|count| this.0.as_mut().is_some_and(|r| r.trim_key(0, count)));
             trimmed.then_some(count).ok_or_else(|| error("rtrimkey cannot zero out key"))
         });
-        methods.add_method("raw_line", |lua, this, ()| lua.create_string(this.get()?.line()));
-        methods.add_method("raw_value", |lua, this, ()| {
+        fields.method("raw_line", |lua, this, ()| lua.create_string(this.get()?.line()));
+        fields.method("raw_value", |lua, this, ()| {
             let value = Some(this.get()?.value()).filter(|value| !value.is_empty());
             value.map(|value| lua.create_string(value)).transpose()
         });
-        methods.add_method("ntokens", |_, this, ()| Ok(Tokens::new(this.get()?.line()).len()));
-        methods.add_method_mut("token", |lua, this, arguments: Variadic<Value>| token(lua, this, &arguments));
-        methods.add_method("token_int", |_, this, at: Option<i64>| {
+        fields.method("ntokens", |_, this, ()| Ok(Tokens::new(this.get()?.line()).len()));
+        fields.method_mut("token", |lua, this, arguments: Variadic<Value>| token(lua, this, &arguments));
+        fields.method("token_int", |_, this, at: Option<i64>| {
             let index = at.and_then(|at| usize::try_from(at).ok()?.checked_sub(1));
             // As in memcached, the command is not taken for a number.
             let index = index.filter(|index| *index > 0);
             Ok(index.and_then(|index| Tokens::new(this.0.as_ref()?.line()).get(index).and_then(strict_i64)))
         });
-        add_flag_methods(methods);
-        methods.add_method("match_res", |_, this, response: UserDataRef<Response>| {
+        add_flag_methods(fields);
+        fields.method("match_res", |_, this, response: UserDataRef<Response>| {
             Ok(match request::match_response(this.get()?, &response) {
                 Ok(matched) => (matched, None),
                 Err(difference) => (false, Some(difference)),
@@ -70,12 +71,12 @@ impl UserData for Request {
     }
 }
 
-fn add_flag_methods<M: UserDataMethods<Request>>(methods: &mut M) {
-    methods.add_method("has_flag", |_, this, flag: LuaString| {
+fn add_flag_methods<F: UserDataFields<Request>>(fields: &mut F) {
+    fields.method("has_flag", |_, this, flag: LuaString| {
         let flag = token_letter(&flag)?;
         Ok(this.get()?.flags().has(flag))
     });
-    methods.add_method_mut("flag_token", |lua, this, (flag, new): (LuaString, Option<Value>)| {
+    fields.method_mut("flag_token", |lua, this, (flag, new): (LuaString, Option<Value>)| {
         let flag = token_letter(&flag)?;
         let request = this.get_mut()?;
         let Some(place) = request::flag_place(request, flag) else {
@@ -90,14 +91,14 @@ fn add_flag_methods<M: UserDataMethods<Request>>(methods: &mut M) {
         }
         Ok((true, old))
     });
-    methods.add_method("flag_token_int", |_, this, flag: LuaString| {
+    fields.method("flag_token_int", |_, this, flag: LuaString| {
         let bytes = flag.as_bytes();
         let [flag] = *bytes else { return Err(error("has_flag(): meta flag must be a single character")) };
         // memcached says of a flag without a text that it is not there.
         let text = request::flag(this.get()?, flag).filter(|text| !text.is_empty());
         Ok((text.is_some(), text.and_then(strict_i64)))
     });
-    methods.add_method_mut("flag_add", |lua, this, (flag, new): (LuaString, Option<Value>)| {
+    fields.method_mut("flag_add", |lua, this, (flag, new): (LuaString, Option<Value>)| {
         let flag = letter(&flag)?;
         let request = this.get_mut()?;
         if request.flags().has(flag) {
@@ -106,12 +107,12 @@ fn add_flag_methods<M: UserDataMethods<Request>>(methods: &mut M) {
         let new = flag_text(lua, new.as_ref())?;
         Ok(request::append_flag(request, flag, &new))
     });
-    methods.add_method_mut("flag_set", |lua, this, (flag, new): (LuaString, Option<Value>)| {
+    fields.method_mut("flag_set", |lua, this, (flag, new): (LuaString, Option<Value>)| {
         let flag = letter(&flag)?;
         let new = flag_text(lua, new.as_ref())?;
         Ok(request::set_flag(this.get_mut()?, flag, flag, &new))
     });
-    methods.add_method_mut(
+    fields.method_mut(
         "flag_replace",
         |lua, this, (old, flag, new): (LuaString, LuaString, Option<Value>)| {
             let (old, flag) = (letter(&old)?, letter(&flag)?);
@@ -119,7 +120,7 @@ fn add_flag_methods<M: UserDataMethods<Request>>(methods: &mut M) {
             Ok(request::set_flag(this.get_mut()?, old, flag, &new))
         },
     );
-    methods.add_method_mut("flag_del", |_, this, flag: LuaString| {
+    fields.method_mut("flag_del", |_, this, flag: LuaString| {
         let flag = letter(&flag)?;
         Ok(request::remove_flag(this.get_mut()?, flag))
     });

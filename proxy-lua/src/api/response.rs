@@ -1,25 +1,28 @@
 //! `mcp.response`.
 
-use mlua::{LuaString, MetaMethod, Result, UserData, UserDataMethods};
+use mlua::{LuaString, MetaMethod, Result, UserData, UserDataFields, UserDataMethods};
 
+use super::methods::Methods as _;
 use super::request::letter;
 use crate::response::Response;
 
 impl UserData for Response {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_method("ok", |_, this, ()| Ok(this.is_ok()));
-        methods.add_method("hit", |_, this, ()| Ok(this.is_hit()));
-        methods.add_method("code", |_, this, ()| Ok(this.code()));
-        methods.add_method("vlen", |_, this, ()| Ok(this.value_length()));
-        methods.add_method("elapsed", |_, this, ()| Ok(this.elapsed));
-        methods
-            .add_method("line", |lua, this, ()| this.rest().map(|rest| lua.create_string(rest)).transpose());
-        methods.add_method("raw_string", |lua, this, ()| {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.method("ok", |_, this, ()| Ok(this.is_ok()));
+        fields.method("hit", |_, this, ()| Ok(this.is_hit()));
+        fields.method("code", |_, this, ()| Ok(this.code()));
+        fields.method("vlen", |_, this, ()| Ok(this.value_length()));
+        fields.method("elapsed", |_, this, ()| Ok(this.elapsed));
+        fields.method("line", |lua, this, ()| this.rest().map(|rest| lua.create_string(rest)).transpose());
+        fields.method("raw_string", |lua, this, ()| {
             let bytes = Some(this.bytes()).filter(|bytes| !bytes.is_empty());
             bytes.map(|bytes| lua.create_string(bytes)).transpose()
         });
-        methods.add_method_mut("flag_blank", |_, this, flag: LuaString| Ok(this.blank_flag(letter(&flag)?)));
-        methods.add_method_mut("close", close);
+        fields.method_mut("flag_blank", |_, this, flag: LuaString| Ok(this.blank_flag(letter(&flag)?)));
+        fields.method_mut("close", close);
+    }
+
+    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
         methods.add_meta_method_mut(MetaMethod::Close, close);
     }
 }
