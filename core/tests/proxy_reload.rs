@@ -244,6 +244,38 @@ fn a_rate_limit_at_the_same_place_keeps_its_fill() {
     assert!(taken(&mut client) >= 3, "another place is another limit");
 }
 
+#[test]
+fn workers_share_a_rate_limit() {
+    let text = |shared: bool, over: &str| {
+        format!(
+            "route = {{ rate_limit = 'null', tokens = 1, every_ms = 3600000, burst = 3, shared = {shared}, \
+             over = {{ error = '{over}' }} }}"
+        )
+    };
+    let file = Configuration::new("shared", &text(true, "slow"));
+    let listen = vec![Listen::tcp("127.0.0.1:0".parse().unwrap())];
+    let proxy = Server::start(ServerConfig { listen, threads: 2, ..file.config() }).unwrap();
+    // Both workers have clients.
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::new(&proxy)).collect();
+    let mut ask = |requests: usize| {
+        let mut ask = |client: &mut Client| {
+            client.send("get k\r\n");
+            client.line() == "END\r\n"
+        };
+        (0..requests)
+            .flat_map(|_| clients.iter_mut().map(&mut ask).collect::<Vec<_>>())
+            .filter(|got| *got)
+            .count()
+    };
+    assert_eq!(ask(3), 3);
+    file.write(&text(true, "slower"));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    assert_eq!(ask(3), 0);
+    file.write(&text(false, "slow"));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    assert_eq!(ask(3), 6);
+}
+
 /// A backend that is down stays down: the next configuration does not begin with requests to it.
 #[test]
 fn a_backend_that_is_down_stays_down() {

@@ -4,7 +4,7 @@
 
 use std::time::{Duration, Instant};
 
-use memcache_rs::internal::proxy::bucket::Bucket;
+use memcache_rs::internal::proxy::bucket::{Bucket, Limit};
 use memcache_rs::internal::proxy::command::Command;
 use memcache_rs::internal::proxy::config;
 use memcache_rs::internal::proxy::route::{NodeId, Route, Routes};
@@ -88,7 +88,7 @@ fn build(plans: &[Plan]) -> Routes {
             }
             Plan::Limit(child, over) => {
                 let limit = routes.limits.len();
-                routes.limits.push(limit.to_string());
+                routes.limits.push(Limit { place: limit.to_string(), shared: None });
                 Route::RateLimit {
                     child: node(child),
                     over: node(over),

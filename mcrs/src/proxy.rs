@@ -243,11 +243,11 @@ fn title(routes: &Routes, node: NodeId) -> String {
         Some(Route::Shadow { percent, .. }) => format!("shadow {percent}%"),
         Some(Route::WarmUp { .. }) => "warm_up".into(),
         Some(Route::Migrate { start, interval, .. }) => format!("migrate at {start}, {interval} s"),
-        Some(Route::RateLimit { tokens, every_ms: 1000, burst, .. }) => {
-            format!("rate_limit {tokens}/s, burst {burst}")
-        }
-        Some(Route::RateLimit { tokens, every_ms, burst, .. }) => {
-            format!("rate_limit {tokens} in {every_ms} ms, burst {burst}")
+        Some(Route::RateLimit { tokens, every_ms, burst, limit, .. }) => {
+            let rate =
+                if *every_ms == 1000 { format!("{tokens}/s") } else { format!("{tokens} in {every_ms} ms") };
+            let is_shared = routes.limits.get(*limit).is_some_and(|limit| limit.shared.is_some());
+            format!("rate_limit {rate}, burst {burst}{}", if is_shared { ", shared" } else { "" })
         }
         Some(Route::Hot(_, cache)) => {
             format!("hot {} ms, from {} requests/s", cache.rules.ttl.as_millis(), cache.rules.at_least)

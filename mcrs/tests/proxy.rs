@@ -74,7 +74,7 @@ route = { by_command = { reads = "cached", delete = { all_sync = ["old", "new"] 
 
 [routes]
 cached = { failover = [{ warm_up = "new", from = "old" }, "last"], tries = 2, wait_ms = 100 }
-slow = { rate_limit = { random = ["new"] }, per_second = 1, over = { error = "slow down" } }
+slow = { rate_limit = { random = ["new"] }, per_second = 1, shared = true, over = { error = "slow down" } }
 last = { ttl = { shadow = "old", of = "new", percent = 1 }, seconds = 5 }
 
 [pools.old]
@@ -105,7 +105,7 @@ routes
     shadow 1%
       answers: new
       gets copies: old
-  slow: rate_limit 1/s, burst 1
+  slow: rate_limit 1/s, burst 1, shared
     within: random
       new
     over: error \"slow down\"
@@ -176,7 +176,7 @@ delete k
             "\
 set k
   by_command: nothing matches, asks slow
-  slow (rate_limit 1/s, burst 1): within the limit, asks random
+  slow (rate_limit 1/s, burst 1, shared): within the limit, asks random
   random: draws new
   new: c:11211 gets the request and replies
   the client gets the reply of c:11211

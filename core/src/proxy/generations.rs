@@ -10,7 +10,7 @@ use super::bucket::Bucket;
 use super::counters::PoolCounters;
 use super::links::Links;
 use super::loaded::{Loaded, Shared};
-use super::route::{Route, Routes};
+use super::route::Routes;
 
 /// A configuration, and what belongs to it in one worker.
 #[derive(Debug)]
@@ -53,14 +53,10 @@ impl Generation {
 
     /// Takes the fill of the rate limits that an earlier configuration has at the same places.
     fn continue_limits(&mut self, earlier: &Self) {
-        for route in &self.routes.nodes {
-            let Route::RateLimit { every_ms, burst, limit, .. } = route else { continue };
-            let place = self.routes.limits.get(*limit);
-            let same = earlier.routes.limits.iter().position(|other| Some(other) == place);
-            if let Some(own) = self.buckets.get_mut(*limit)
-                && let Some(other) = same.and_then(|same| earlier.buckets.get(same))
-            {
-                *own = other.resized(*every_ms, *burst);
+        for (own, limit) in self.buckets.iter_mut().zip(&self.routes.limits) {
+            let same = earlier.routes.limits.iter().position(|other| other.place == limit.place);
+            if let Some(other) = same.and_then(|same| earlier.buckets.get(same)) {
+                own.clone_from(other);
             }
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use memchr::memmem;
 
+use super::bucket::Limit;
 use super::command::Command;
 use super::hot::HotCache;
 use super::pool::Pool;
@@ -30,8 +31,8 @@ pub struct Routes {
     pub root: NodeId,
     /// The nodes at which requests of listeners with tags begin.
     pub listeners: Vec<(Tag, NodeId)>,
-    /// The place of each rate limit in the file. After a reload, a limit at the same place goes on.
-    pub limits: Vec<String>,
+    /// The rate limits.
+    pub limits: Vec<Limit>,
 }
 
 impl Routes {
@@ -44,9 +45,15 @@ impl Routes {
         self.pools.iter_mut().try_for_each(|pool| pool.read_certificates(directory))
     }
 
-    /// Takes over the conditions of backends from an earlier configuration, pool by pool. Workers
-    /// that still use that one see the same conditions.
+    /// Takes over the conditions of backends from an earlier configuration, pool by pool, and the
+    /// buckets that workers share. Workers that still use that one see the same ones.
     pub fn keep_conditions(&mut self, earlier: &Self) {
+        for Limit { place, shared } in &mut self.limits {
+            let old = earlier.limits.iter().find(|old| old.place == *place);
+            if let (Some(own), Some(kept)) = (shared, old.and_then(|old| old.shared.as_ref())) {
+                own.clone_from(kept);
+            }
+        }
         for pool in &mut self.pools {
             if let Some(old) = earlier.pools.iter().find(|old| old.name == pool.name) {
                 pool.keep_conditions(old);
@@ -158,7 +165,7 @@ pub enum Route {
         every_ms: u32,
         /// The size of the bucket, at least 1.
         burst: u32,
-        /// The index of the bucket.
+        /// The index of the limit in [`Routes::limits`].
         limit: usize,
     },
     /// Asks the node of the longest prefix that the key begins with.

@@ -486,8 +486,11 @@ impl Run {
                 (Choice::Phase(usize::from(time >= moved), both), step)
             }
             Some(Route::RateLimit { child, over, tokens, every_ms, burst, limit }) => {
-                let bucket = turn.buckets.get_mut(*limit);
-                let token = bucket.is_some_and(|bucket| bucket.take(turn.millis, *tokens, *every_ms, *burst));
+                let take = |bucket: &mut Bucket| bucket.take(turn.millis, *tokens, *every_ms, *burst);
+                let token = match routes.limits.get(*limit).and_then(|limit| limit.shared.as_ref()) {
+                    Some(shared) => take(&mut shared.lock()),
+                    None => turn.buckets.get_mut(*limit).is_some_and(take),
+                };
                 (Choice::Token(token), Step::Go(if token { *child } else { *over }))
             }
             Some(Route::ByPrefix { prefixes, default }) => {

@@ -102,7 +102,11 @@ mod tests {
             ("route_split{ child_a = 'a', child_b = 'b' }", "{ split = [\"a\", \"b\"] }"),
             (
                 "route_ratelim{ limit = 10, fillrate = 2, tickrate = 50, child = 'a' }",
-                "{ rate_limit = \"a\", tokens = 2, every_ms = 50, burst = 9 }",
+                "{ rate_limit = \"a\", over = \"null\", tokens = 2, every_ms = 50, burst = 9, shared = false }",
+            ),
+            (
+                "route_ratelim{ limit = 3, fillrate = 1, child = 'a', global = true, fail_until_limit = true }",
+                "{ rate_limit = \"null\", over = \"a\", tokens = 1, every_ms = 1000, burst = 2, shared = true }",
             ),
             (
                 "route_ttl{ ttl = 60, child = 'a' }",

@@ -259,14 +259,19 @@ impl<'a> Routes<'a> {
     }
 
     fn rate_limit(&mut self, fields: &Fields<'_>) -> Found<String> {
-        fields.allow(&["child", "limit", "fillrate", "tickrate"])?;
-        let child = self.child(fields, "child")?;
+        fields.allow(&["child", "limit", "fillrate", "tickrate", "global", "fail_until_limit"])?;
+        let (child, miss) = (self.child(fields, "child")?, quote("null"));
+        let (within, over) = if fields.switch("fail_until_limit")? { (miss, child) } else { (child, miss) };
         let limit = fields.needed("limit")?;
         let fill = fields.needed("fillrate")?;
         let tick = fields.number("tickrate")?.unwrap_or(1000);
         // memcached's bucket keeps its last token.
         let burst = limit.saturating_sub(1);
-        Ok(format!("{{ rate_limit = {child}, tokens = {fill}, every_ms = {tick}, burst = {burst} }}"))
+        let shared = fields.switch("global")?;
+        Ok(format!(
+            "{{ rate_limit = {within}, over = {over}, tokens = {fill}, every_ms = {tick}, burst = {burst}, \
+             shared = {shared} }}"
+        ))
     }
 
     fn child(&mut self, fields: &Fields<'_>, key: &str) -> Found<String> {

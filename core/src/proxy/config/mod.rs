@@ -17,6 +17,7 @@ use toml::de::{DeTable, DeValue};
 
 pub use self::entry::ConfigFault;
 use self::entry::{Entry, MAX_NAME, Table};
+use super::bucket::Limit;
 use super::command::{COMMANDS, Command};
 use super::hot::{HotCache, HotRules};
 use super::names::NameRules;
@@ -129,8 +130,8 @@ struct Builder<'a> {
     nodes: Vec<Route>,
     /// For each node, the number of nodes on the longest way to a pool.
     depths: Vec<usize>,
-    /// The place of each rate limit.
-    limits: Vec<String>,
+    /// The rate limits.
+    limits: Vec<Limit>,
 }
 
 /// Reads the route of a table of one kind.
@@ -157,7 +158,7 @@ static KINDS: [KindRow; 16] = [
     KindRow { name: "migrate", keys: &["to", "start", "interval"], read: migrate },
     KindRow {
         name: "rate_limit",
-        keys: &["per_second", "tokens", "every_ms", "burst", "over"],
+        keys: &["per_second", "tokens", "every_ms", "burst", "shared", "over"],
         read: rate_limit,
     },
     KindRow { name: "hot", keys: &["ttl_ms", "at_least", "memory_mib"], read: hot },
@@ -407,9 +408,10 @@ fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) ->
     let nth = builder
         .limits
         .iter()
-        .filter(|place| place.rsplit_once(' ').is_some_and(|(name, _)| name == table.name))
+        .filter(|limit| limit.place.rsplit_once(' ').is_some_and(|(name, _)| name == table.name))
         .count();
-    builder.limits.push(format!("{} {nth}", table.name));
+    let shared = table.switch("shared")?.then(Arc::default);
+    builder.limits.push(Limit { place: format!("{} {nth}", table.name), shared });
     let limit = builder.limits.len() - 1;
     Ok(Route::RateLimit { child, over, tokens, every_ms, burst, limit })
 }
@@ -703,8 +705,8 @@ mod tests {
             limit(3),
             limit(4)
         );
-        let places = parse(&text).map(|routes| routes.limits);
-        let places: Vec<String> = places.unwrap_or_default();
+        let limits = parse(&text).map(|routes| routes.limits).unwrap_or_default();
+        let places: Vec<String> = limits.into_iter().map(|limit| limit.place).collect();
         assert_eq!(places, ["route.random 0", "route.random 1", "routes.x 0", "routes.y.ttl 0"]);
     }
 
