@@ -276,6 +276,42 @@ fn workers_share_a_rate_limit() {
     assert_eq!(ask(3), 6);
 }
 
+#[test]
+fn counters_of_routes_go_on() {
+    let main = start(ServerConfig::default());
+    let text = |limited: &str| {
+        format!(
+            "route = {{ by_prefix = {{ k = 'hit', l = 'limit' }}, default = 'dead' }}\n\
+             [routes]\n\
+             hit = {{ failover = ['main', 'null'], until_hit = true, counter = 'misses' }}\n\
+             limit = {{ rate_limit = 'null', tokens = 1, every_ms = 3600000, counter = '{limited}' }}\n\
+             dead = {{ failover = ['none', 'none', 'null'], counter = 'failures' }}\n\
+             [pools]\nmain.backends = ['{}']\nnone.backends = ['{}']\n",
+            address(&main),
+            nowhere(),
+        )
+    };
+    let file = Configuration::new("counters", &text("over"));
+    let proxy = start(file.config());
+    let user = || {
+        let rows = proxy.stats("proxy").unwrap().into_iter();
+        let rows = rows.filter_map(|(name, value)| Some(format!("{} {value}", name.strip_prefix("user_")?)));
+        rows.collect::<Vec<_>>().join(", ")
+    };
+    let mut client = Client::new(&proxy);
+    assert_eq!(user(), "misses 0, over 0, failures 0");
+    client.asks("set k 0 0 1\r\nx\r\nget k\r\n", "STORED\r\nVALUE k 0 1\r\nx\r\nEND\r\n");
+    client.asks("get l\r\n", "END\r\n");
+    assert_eq!(user(), "misses 0, over 0, failures 0");
+    client.asks("get k2 l dead\r\n", "END\r\n");
+    assert_eq!(user(), "misses 1, over 1, failures 2");
+    // Another name is another counter.
+    file.write(&text("other"));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    client.asks("get k2 l\r\n", "END\r\n");
+    assert_eq!(user(), "misses 2, other 1, failures 2");
+}
+
 /// A backend that is down stays down: the next configuration does not begin with requests to it.
 #[test]
 fn a_backend_that_is_down_stays_down() {

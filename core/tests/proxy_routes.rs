@@ -74,6 +74,7 @@ fn build(plans: &[Plan]) -> Routes {
                 until_hit: *until_hit,
                 tries: *tries,
                 wait: wait.map(Duration::from_millis),
+                counter: None,
             },
             Plan::Sync(children, is_last) => Route::AllSync { children: list(children), last: *is_last },
             Plan::Fastest(children, until_hit, wait) => Route::AllFastest {
@@ -96,6 +97,7 @@ fn build(plans: &[Plan]) -> Routes {
                     every_ms: 1000,
                     burst: 1,
                     limit,
+                    counter: None,
                 }
             }
             Plan::Ttl(child) => Route::Ttl(node(child), 60),
@@ -185,7 +187,7 @@ fn model(routes: &Routes, node: NodeId, pools: &[Timed]) -> Option<Timed> {
         Route::Null => (0, Miss),
         Route::Local => (0, Good),
         Route::Error(_) => (0, Error),
-        Route::Failover { children, until_hit, tries, wait } => {
+        Route::Failover { children, until_hit, tries, wait, .. } => {
             let (mut sum, mut best) = (0, None);
             for child in children.iter().take(*tries) {
                 let (time, mark) = match (of(child)?, millis(wait)) {

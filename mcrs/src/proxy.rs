@@ -223,10 +223,14 @@ fn title(routes: &Routes, node: NodeId) -> String {
     let in_time = |wait: &Option<Duration>| {
         wait.map_or_else(String::new, |wait| format!(", wait {} ms", wait.as_millis()))
     };
+    let counted = |counter: &Option<usize>| {
+        let counter = counter.and_then(|index| routes.counters.get(index));
+        counter.map_or_else(String::new, |counter| format!(", counter {}", counter.name))
+    };
     match routes.nodes.get(node) {
-        Some(Route::Failover { children, until_hit, tries, wait }) => {
+        Some(Route::Failover { children, until_hit, tries, wait, counter }) => {
             let tries = if *tries < children.len() { format!(", {tries} tries") } else { String::new() };
-            format!("failover{}{tries}{}", until(until_hit), in_time(wait))
+            format!("failover{}{tries}{}{}", until(until_hit), in_time(wait), counted(counter))
         }
         Some(Route::AllSync { last, .. }) => {
             if *last {
@@ -243,11 +247,12 @@ fn title(routes: &Routes, node: NodeId) -> String {
         Some(Route::Shadow { percent, .. }) => format!("shadow {percent}%"),
         Some(Route::WarmUp { .. }) => "warm_up".into(),
         Some(Route::Migrate { start, interval, .. }) => format!("migrate at {start}, {interval} s"),
-        Some(Route::RateLimit { tokens, every_ms, burst, limit, .. }) => {
+        Some(Route::RateLimit { tokens, every_ms, burst, limit, counter, .. }) => {
             let rate =
                 if *every_ms == 1000 { format!("{tokens}/s") } else { format!("{tokens} in {every_ms} ms") };
             let is_shared = routes.limits.get(*limit).is_some_and(|limit| limit.shared.is_some());
-            format!("rate_limit {rate}, burst {burst}{}", if is_shared { ", shared" } else { "" })
+            let shared = if is_shared { ", shared" } else { "" };
+            format!("rate_limit {rate}, burst {burst}{shared}{}", counted(counter))
         }
         Some(Route::Hot(_, cache)) => {
             format!("hot {} ms, from {} requests/s", cache.rules.ttl.as_millis(), cache.rules.at_least)

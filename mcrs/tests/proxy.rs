@@ -73,7 +73,7 @@ const MOVE: &str = r#"
 route = { by_command = { reads = "cached", delete = { all_sync = ["old", "new"] } }, default = "slow" }
 
 [routes]
-cached = { failover = [{ warm_up = "new", from = "old" }, "last"], tries = 2, wait_ms = 100 }
+cached = { failover = [{ warm_up = "new", from = "old" }, "last"], tries = 2, wait_ms = 100, counter = "r" }
 slow = { rate_limit = { random = ["new"] }, per_second = 1, shared = true, over = { error = "slow down" } }
 last = { ttl = { shadow = "old", of = "new", percent = 1 }, seconds = 5 }
 
@@ -96,7 +96,7 @@ pools
     one at unix:/run/a.sock, weight 2
     b:1
 routes
-  cached: failover, wait 100 ms
+  cached: failover, wait 100 ms, counter r
     warm_up
       cold: new
       warm: old
@@ -130,13 +130,13 @@ fn explain_names_the_backends_and_the_reasons() {
             "\
 get k
   by_command: reads: cached
-  cached (failover, wait 100 ms): asks warm_up
+  cached (failover, wait 100 ms, counter r): asks warm_up
   warm_up: asks new
   new: c:11211 gets the request and does not have it
   warm_up: asks old after the miss
   old: b:1 is asked for the item with its TTL and replies
   warm_up: has its answer
-  cached (failover, wait 100 ms): has its answer
+  cached (failover, wait 100 ms, counter r): has its answer
   warm_up: adds the item to new
   the client gets the reply of b:1
   new: c:11211 gets an add of the item and replies
@@ -147,15 +147,15 @@ get k
             "\
 get k
   by_command: reads: cached
-  cached (failover, wait 100 ms): asks warm_up
+  cached (failover, wait 100 ms, counter r): asks warm_up
   warm_up: asks new
   new: c:11211 gets the request and is down
   warm_up: fails
-  cached (failover, wait 100 ms): asks last after the error
+  cached (failover, wait 100 ms, counter r): asks last after the error
   last (ttl 5 s): replaces the TTL
   shadow 1%: asks new, sends no copy this time
   new: c:11211 gets the request with TTL 5 s and is down
-  cached (failover, wait 100 ms): fails
+  cached (failover, wait 100 ms, counter r): fails
   the client gets an error, because c:11211 is down
 ",
         ),

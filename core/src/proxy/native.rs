@@ -149,7 +149,10 @@ impl Program for Native {
     }
 
     fn statistics(&self) -> Statistics {
+        let loaded = self.shared.get().1;
+        let counters = loaded.routes.counters.iter();
         Statistics {
+            user: counters.map(|counter| (counter.name.clone(), counter.get())).collect(),
             reloads: self.loads.load(Relaxed),
             reload_fails: self.fails.load(Relaxed),
             held_limit: HELD as u64,

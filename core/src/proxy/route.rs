@@ -10,6 +10,7 @@ use super::bucket::Limit;
 use super::command::Command;
 use super::hot::HotCache;
 use super::pool::Pool;
+use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::config::Tag;
 
 /// The index of a node in its [`Routes`].
@@ -33,6 +34,28 @@ pub struct Routes {
     pub listeners: Vec<(Tag, NodeId)>,
     /// The rate limits.
     pub limits: Vec<Limit>,
+    /// The counters of routes, with different names.
+    pub counters: Vec<RouteCounter>,
+}
+
+/// A counter of routes, for all workers.
+#[derive(Clone, Debug)]
+pub struct RouteCounter {
+    /// Its name in `stats proxy`, behind `user_`.
+    pub name: String,
+    count: Arc<AtomicU64>,
+}
+
+impl RouteCounter {
+    /// Returns a counter at 0.
+    pub fn new(name: &str) -> Self {
+        Self { name: name.into(), count: Arc::default() }
+    }
+
+    /// Returns its count.
+    pub fn get(&self) -> u64 {
+        self.count.load(Relaxed)
+    }
 }
 
 impl Routes {
@@ -46,13 +69,17 @@ impl Routes {
     }
 
     /// Takes over the conditions of backends from an earlier configuration, pool by pool, and the
-    /// buckets that workers share. Workers that still use that one see the same ones.
+    /// buckets and counters that workers share. Workers that still use that one see the same ones.
     pub fn keep_conditions(&mut self, earlier: &Self) {
         for Limit { place, shared } in &mut self.limits {
             let old = earlier.limits.iter().find(|old| old.place == *place);
             if let (Some(own), Some(kept)) = (shared, old.and_then(|old| old.shared.as_ref())) {
                 own.clone_from(kept);
             }
+        }
+        for counter in &mut self.counters {
+            let old = earlier.counters.iter().find(|old| old.name == counter.name);
+            old.into_iter().for_each(|old| counter.clone_from(old));
         }
         for pool in &mut self.pools {
             if let Some(old) = earlier.pools.iter().find(|old| old.name == pool.name) {
@@ -75,6 +102,13 @@ impl Routes {
     /// Returns the number of backends that are probed.
     pub fn probed(&self) -> usize {
         self.pools.iter().filter(|pool| pool.health.is_some()).map(|pool| pool.backends.len()).sum()
+    }
+
+    /// Adds one to a counter.
+    pub(super) fn count(&self, counter: Option<usize>) {
+        if let Some(counter) = counter.and_then(|index| self.counters.get(index)) {
+            counter.count.fetch_add(1, Relaxed);
+        }
     }
 
     /// Returns the node at which a request of a listener begins.
@@ -102,6 +136,8 @@ pub enum Route {
         tries: usize,
         /// The time for the answer of each child. A later one is dropped. `None` for no limit.
         wait: Option<Duration>,
+        /// The index of the counter of tries after the first one.
+        counter: Option<usize>,
     },
     /// Asks all children at once, and answers when all have replied.
     AllSync {
@@ -167,6 +203,8 @@ pub enum Route {
         burst: u32,
         /// The index of the limit in [`Routes::limits`].
         limit: usize,
+        /// The index of the counter of requests beyond it.
+        counter: Option<usize>,
     },
     /// Asks the node of the longest prefix that the key begins with.
     ByPrefix {

@@ -485,12 +485,13 @@ impl Run {
                 let step = if both { Step::GoAndDrop(answers, other, delete) } else { Step::Go(answers) };
                 (Choice::Phase(usize::from(time >= moved), both), step)
             }
-            Some(Route::RateLimit { child, over, tokens, every_ms, burst, limit }) => {
+            Some(Route::RateLimit { child, over, tokens, every_ms, burst, limit, counter }) => {
                 let take = |bucket: &mut Bucket| bucket.take(turn.millis, *tokens, *every_ms, *burst);
                 let token = match routes.limits.get(*limit).and_then(|limit| limit.shared.as_ref()) {
                     Some(shared) => take(&mut shared.lock()),
                     None => turn.buckets.get_mut(*limit).is_some_and(take),
                 };
+                routes.count(counter.filter(|_| !token));
                 (Choice::Token(token), Step::Go(if token { *child } else { *over }))
             }
             Some(Route::ByPrefix { prefixes, default }) => {
@@ -586,12 +587,16 @@ impl Run {
         }
         frame.waiting -= 1;
         let next = match routes.nodes.get(node) {
-            Some(Route::Failover { children, until_hit, tries, .. }) => {
+            Some(Route::Failover { children, until_hit, tries, counter, .. }) => {
                 if !fails(outcome, *until_hit) {
                     return self.done(at, outcome, turn);
                 }
                 frame.keep(child, outcome, |new, kept| kept.mark == Mark::Error || new.mark < kept.mark);
-                children.get(child + 1).filter(|_| child + 1 < *tries).map(|next| (*next, context))
+                let next = children.get(child + 1).filter(|_| child + 1 < *tries);
+                next.map(|next| {
+                    routes.count(*counter);
+                    (*next, context)
+                })
             }
             Some(Route::AllSync { last: true, .. }) => {
                 let is_error = |outcome: Outcome| outcome.mark == Mark::Error;

@@ -152,6 +152,26 @@ mod tests {
     }
 
     #[test]
+    fn counters_have_the_names_of_places() {
+        let text = toml(&format!(
+            "{POOLS}local function f(name) return route_failover{{ children = {{ 'a', 'b' }}, stats = true, \
+             stats_name = name }} end\n\
+             routes{{ map = {{ u = f(), w = cmdmap{{ get = f() }}, x = f('own') }}, cmap = {{ set = f() }},\n\
+             default = route_zfailover{{ children = 'set_s', local_zone = 'x', stats = true, \
+             stats_name = 'z' }} }}\n\
+             routes{{ tag = 'b', default = route_ratelim{{ child = 'a', limit = 5, fillrate = 1, stats = true }} }}"
+        ));
+        let text = text.unwrap();
+        let mut names: Vec<&str> =
+            text.split("counter = \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        names.sort_unstable();
+        assert_eq!(
+            names,
+            ["cmdmap_retries", "default_limits", "own_retries", "u_retries", "w_retries", "z_retries"]
+        );
+    }
+
+    #[test]
     fn a_tag_has_routes_of_its_own() {
         let made = |routes: &str| {
             let text = toml(&format!("{POOLS}{routes}")).unwrap();

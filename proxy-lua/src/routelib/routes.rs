@@ -25,6 +25,8 @@ pub(super) struct Routes<'a> {
     text: &'a mut Text,
     /// The name of each route that is written. `None` while it is being written.
     written: HashMap<*const c_void, Option<String>>,
+    /// The place in `routes{ … }` that names the counters there.
+    label: String,
 }
 
 /// A child: its name or zone, and its route in TOML.
@@ -35,7 +37,7 @@ struct Child {
 
 impl<'a> Routes<'a> {
     pub fn new(recorded: &'a Recorded, pools: &'a PoolNames, text: &'a mut Text) -> Self {
-        Self { recorded, pools, text, written: HashMap::new() }
+        Self { recorded, pools, text, written: HashMap::new(), label: String::new() }
     }
 
     /// Returns the tag of a `routes{ … }`, and the route of all requests of listeners with this
@@ -47,11 +49,13 @@ impl<'a> Routes<'a> {
     }
 
     fn lookups(&mut self, fields: &Fields<'_>) -> Found<String> {
+        "default".clone_into(&mut self.label);
         let mut default = match fields.get("default")? {
             Value::Nil => None,
             value => Some(self.route(&value, "routes.default", fields.line)?),
         };
         if let Some(commands) = fields.table("cmap")? {
+            "cmdmap".clone_into(&mut self.label);
             default = Some(self.by_command(&commands, "routes.cmap", fields.line, default)?);
         }
         let Some(map) = fields.table("map")? else {
@@ -61,6 +65,7 @@ impl<'a> Routes<'a> {
         let mut parts = Vec::new();
         for (part, value) in entries(&map, fields.line)? {
             let what = format!("routes.map.{part}");
+            self.label.clone_from(&part);
             let route = match self.commands(&value) {
                 // A command that it does not have goes on to `cmap` and `default`.
                 Some((commands, line)) => self.by_command(&commands, &what, line, Some(default.clone()))?,
@@ -232,7 +237,17 @@ impl<'a> Routes<'a> {
             keys.push(format!("tries = {}", count.clamp(1, children.len() as u64)));
         }
         keys.extend(fields.wait()?);
+        keys.extend(self.counter(fields, "retries")?);
         Ok(format!("{{ {} }}", keys.join(", ")))
+    }
+
+    /// Returns the key of TOML for a counter.
+    fn counter(&self, fields: &Fields<'_>, of: &str) -> Found<Option<String>> {
+        if !fields.switch("stats")? {
+            return Ok(None);
+        }
+        let name = fields.text("stats_name")?.unwrap_or_else(|| self.label.clone());
+        Ok(Some(format!("counter = {}", quote(&format!("{name}_{of}")))))
     }
 
     /// The near zone, then all others at once until a hit.
@@ -253,9 +268,12 @@ impl<'a> Routes<'a> {
             return Ok(near);
         }
         let far = format!("{{ all_fastest = {}, until_hit = true }}", list(&far));
+        let mut keys = vec![format!("failover = [{near}, {far}]")];
         // Here a miss is an answer only with `miss = false`.
         let until_hit = fields.get("miss")?.is_nil() || fields.switch("miss")?;
-        Ok(format!("{{ failover = [{near}, {far}], until_hit = {until_hit} }}"))
+        keys.push(format!("until_hit = {until_hit}"));
+        keys.extend(self.counter(fields, "retries")?);
+        Ok(format!("{{ {} }}", keys.join(", ")))
     }
 
     fn rate_limit(&mut self, fields: &Fields<'_>) -> Found<String> {
@@ -268,10 +286,11 @@ impl<'a> Routes<'a> {
         // memcached's bucket keeps its last token.
         let burst = limit.saturating_sub(1);
         let shared = fields.switch("global")?;
-        Ok(format!(
-            "{{ rate_limit = {within}, over = {over}, tokens = {fill}, every_ms = {tick}, burst = {burst}, \
-             shared = {shared} }}"
-        ))
+        let mut keys =
+            vec![format!("rate_limit = {within}, over = {over}, tokens = {fill}, every_ms = {tick}")];
+        keys.push(format!("burst = {burst}, shared = {shared}"));
+        keys.extend(self.counter(fields, "limits")?);
+        Ok(format!("{{ {} }}", keys.join(", ")))
     }
 
     fn child(&mut self, fields: &Fields<'_>, key: &str) -> Found<String> {
@@ -344,7 +363,7 @@ impl Fields<'_> {
     }
 
     fn allow(&self, keys: &[&str]) -> Found<()> {
-        // Counters of memcached's routelib. The statistics of pools have more.
+        // As in memcached, a route without a counter ignores these.
         let unknown =
             |name: &String| !keys.contains(&name.as_str()) && name != "stats" && name != "stats_name";
         let names = entries(self.table, self.line)?.into_iter().map(|(name, _)| name);

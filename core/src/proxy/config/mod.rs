@@ -22,7 +22,7 @@ use super::command::{COMMANDS, Command};
 use super::hot::{HotCache, HotRules};
 use super::names::NameRules;
 use super::pool::Pool;
-use super::route::{NodeId, Route, Routes};
+use super::route::{NodeId, Route, RouteCounter, Routes};
 use crate::config::{MIB, Tag};
 
 /// The bytes of a configuration at most.
@@ -103,8 +103,8 @@ pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
         let tag = Tag::new(name).map_or_else(|| entry.fail("the tag of a listener has 1 to 8 bytes"), Ok)?;
         listeners.push((tag, builder.route(&entry, 0)?));
     }
-    let Builder { pools, nodes, limits, .. } = builder;
-    let routes = Routes { pools, nodes, names, root, listeners, limits };
+    let Builder { pools, nodes, limits, counters, .. } = builder;
+    let routes = Routes { pools, nodes, names, root, listeners, limits, counters };
     let sends = routes.most_sends();
     if sends > MAX_SENDS {
         return top.fail(&format!("a request must cause at most {MAX_SENDS} requests, got {sends}"));
@@ -132,6 +132,8 @@ struct Builder<'a> {
     depths: Vec<usize>,
     /// The rate limits.
     limits: Vec<Limit>,
+    /// The counters of routes.
+    counters: Vec<RouteCounter>,
 }
 
 /// Reads the route of a table of one kind.
@@ -145,9 +147,13 @@ struct KindRow {
 }
 
 static KINDS: [KindRow; 16] = [
-    KindRow { name: "failover", keys: &["until_hit", "tries", "wait_ms"], read: failover },
-    KindRow { name: "zone_failover", keys: &["near", "until_hit", "wait_ms"], read: zone_failover },
-    KindRow { name: "gutter", keys: &["of", "seconds", "wait_ms"], read: gutter },
+    KindRow { name: "failover", keys: &["until_hit", "tries", "wait_ms", "counter"], read: failover },
+    KindRow {
+        name: "zone_failover",
+        keys: &["near", "until_hit", "wait_ms", "counter"],
+        read: zone_failover,
+    },
+    KindRow { name: "gutter", keys: &["of", "seconds", "wait_ms", "counter"], read: gutter },
     KindRow { name: "all_sync", keys: &["last"], read: all_sync },
     KindRow { name: "all_fastest", keys: &["until_hit", "wait_ms"], read: all_fastest },
     KindRow { name: "random", keys: &[], read: random },
@@ -158,7 +164,7 @@ static KINDS: [KindRow; 16] = [
     KindRow { name: "migrate", keys: &["to", "start", "interval"], read: migrate },
     KindRow {
         name: "rate_limit",
-        keys: &["per_second", "tokens", "every_ms", "burst", "shared", "over"],
+        keys: &["per_second", "tokens", "every_ms", "burst", "shared", "over", "counter"],
         read: rate_limit,
     },
     KindRow { name: "hot", keys: &["ttl_ms", "at_least", "memory_mib"], read: hot },
@@ -176,6 +182,7 @@ impl<'a> Builder<'a> {
             nodes: Vec::new(),
             depths: Vec::new(),
             limits: Vec::new(),
+            counters: Vec::new(),
         }
     }
 
@@ -271,6 +278,20 @@ impl<'a> Builder<'a> {
         self.route(&entry, depth)
     }
 
+    /// Returns the index of the counter that a route names. Routes may share one.
+    fn counter(&mut self, table: &Table<'a>) -> Result<Option<usize>, ConfigFault> {
+        let Some(entry) = table.get("counter") else { return Ok(None) };
+        let name = entry.line()?;
+        if name.contains(' ') {
+            return entry.wanted("a name without spaces");
+        }
+        let known = self.counters.iter().position(|counter| counter.name == name);
+        Ok(Some(known.unwrap_or_else(|| {
+            self.counters.push(RouteCounter::new(&name));
+            self.counters.len() - 1
+        })))
+    }
+
     /// Reads a list of routes.
     fn children(&mut self, table: &Table<'a>, key: &str, depth: usize) -> Result<Vec<NodeId>, ConfigFault> {
         let entry = table.required(key)?;
@@ -293,7 +314,8 @@ fn failover<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> R
     let children = builder.children(table, "failover", depth)?;
     let tries =
         table.number("tries", 1, children.len() as u64)?.map_or(children.len(), |tries| tries as usize);
-    Ok(Route::Failover { children, until_hit: table.switch("until_hit")?, tries, wait: wait(table)? })
+    let (until_hit, wait, counter) = (table.switch("until_hit")?, wait(table)?, builder.counter(table)?);
+    Ok(Route::Failover { children, until_hit, tries, wait, counter })
 }
 
 /// A `failover` to a pool whose items live for a short time, except of deletes. A delete goes to
@@ -304,8 +326,8 @@ fn gutter<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Res
     let entry = table.required("gutter")?;
     let short = builder.add(&entry, Route::Ttl(gutter, seconds))?;
     let both = builder.add(&entry, Route::Shadow { child: main, to: gutter, percent: 100 })?;
-    let (children, wait) = (vec![main, short], wait(table)?);
-    let failover = Route::Failover { children, until_hit: false, tries: 2, wait };
+    let (children, wait, counter) = (vec![main, short], wait(table)?, builder.counter(table)?);
+    let failover = Route::Failover { children, until_hit: false, tries: 2, wait, counter };
     let default = builder.add(&entry, failover)?;
     let groups = ["delete", "md"].map(|word| (word.to_owned(), both));
     Ok(Route::ByCommand { groups: groups.into(), default })
@@ -330,8 +352,8 @@ fn zone_failover<'a>(
     }
     let wait = wait(table)?;
     let far = builder.add(&zones, Route::AllFastest { children: far, until_hit: true, wait })?;
-    let until_hit = table.switch("until_hit")?;
-    Ok(Route::Failover { children: vec![near, far], until_hit, tries: 2, wait })
+    let (until_hit, counter) = (table.switch("until_hit")?, builder.counter(table)?);
+    Ok(Route::Failover { children: vec![near, far], until_hit, tries: 2, wait, counter })
 }
 
 fn all_sync<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -413,7 +435,8 @@ fn rate_limit<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) ->
     let shared = table.switch("shared")?.then(Arc::default);
     builder.limits.push(Limit { place: format!("{} {nth}", table.name), shared });
     let limit = builder.limits.len() - 1;
-    Ok(Route::RateLimit { child, over, tokens, every_ms, burst, limit })
+    let counter = builder.counter(table)?;
+    Ok(Route::RateLimit { child, over, tokens, every_ms, burst, limit, counter })
 }
 
 fn hot<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -508,6 +531,10 @@ mod tests {
         (
             "route = { failover = ['a'], wait_ms = 0 }",
             "3: route.wait_ms: must be a whole number from 1 to 3600000, got 0",
+        ),
+        (
+            "route = { failover = ['a'], counter = 'a b' }",
+            "3: route.counter: must be a name without spaces, got \"a b\"",
         ),
         ("route = { failover = ['a'], until_hit = 1 }", "3: route.until_hit: must be true or false, got 1"),
         (
@@ -747,7 +774,8 @@ mod tests {
         let route = "route = { zone_failover = { x = 'a', y = 'b' }, near = 'y' }\n";
         let nodes = parse(&format!("{route}{POOLS}")).map(|routes| routes.nodes);
         let far = Route::AllFastest { children: vec![0], until_hit: true, wait: None };
-        let near = Route::Failover { children: vec![1, 2], until_hit: false, tries: 2, wait: None };
+        let (children, wait, counter) = (vec![1, 2], None, None);
+        let near = Route::Failover { children, until_hit: false, tries: 2, wait, counter };
         assert_eq!(nodes.ok().and_then(|nodes| nodes.get(2..).map(<[Route]>::to_vec)), Some(vec![far, near]));
     }
 }
