@@ -6,14 +6,14 @@
 use memchr::memchr;
 
 use super::failure::Reason;
-use crate::protocol::tokens::strip_line_end;
+use crate::protocol::tokens::{strict_u64, strip_line_end};
 
 /// Longest line of a reply, with its end. A line of the meta protocol repeats the key and flags of
 /// its request, which fit into a line of half that length.
 const LINE_MAX: usize = 4096;
 
-/// The end of a classic value.
-const END: &[u8] = b"END\r\n";
+/// The bytes behind a classic value.
+const END: &[u8] = b"\r\nEND\r\n";
 
 /// The meaning of a reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub fn scan(input: &[u8], value_max: usize) -> Scan {
         None => (line, &[][..]),
     };
     let meaning = match word {
-        b"VALUE" => return value(input, length, rest.split(|&byte| byte == b' ').nth(2), END, value_max),
-        b"VA" => return value(input, length, rest.split(|&byte| byte == b' ').next(), &[], value_max),
+        b"VALUE" => return value(input, length, token(rest, 2), END, value_max),
+        b"VA" => return value(input, length, token(rest, 0), b"\r\n", value_max),
         b"END" | b"EN" => Meaning::Miss,
         b"HD" | b"ME" | b"EX" | b"NF" | b"NS" | b"OK" | b"STORED" | b"EXISTS" | b"DELETED" | b"TOUCHED"
         | b"NOT_FOUND" | b"NOT_STORED"
@@ -86,25 +86,35 @@ pub fn unread(input: &[u8]) -> &[u8] {
     value_end.map_or(input, |value_end| input.get(value_end..).unwrap_or_default())
 }
 
+/// Returns a token of a line, from 0. Each space ends one.
+fn token(mut line: &[u8], number: usize) -> &[u8] {
+    for _ in 0..number {
+        let Some(at) = line.iter().position(|&byte| byte == b' ') else { return &[] };
+        line = line.get(at + 1..).unwrap_or_default();
+    }
+    let end = line.iter().position(|&byte| byte == b' ').unwrap_or(line.len());
+    line.get(..end).unwrap_or_default()
+}
+
 /// Handles a line with a value, whose length is `digits`, and `tail` behind it.
-fn value(input: &[u8], line: usize, digits: Option<&[u8]>, tail: &[u8], value_max: usize) -> Scan {
-    let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_digit));
-    let length = digits.and_then(|digits| str::from_utf8(digits).ok()?.parse::<usize>().ok());
+fn value(input: &[u8], line: usize, digits: &[u8], tail: &[u8], value_max: usize) -> Scan {
+    let number = if digits.is_empty() { None } else { strict_u64(digits) };
+    let length = number.and_then(|number| usize::try_from(number).ok());
     let Some(length) = length.filter(|length| *length <= value_max) else {
         return Scan::Bad(Reason::Parsing);
     };
-    let value_end = line + length;
-    let whole = value_end + 2 + tail.len();
-    // A wrong byte is found before the rest has come.
-    for (at, &byte) in b"\r\n".iter().chain(tail).enumerate() {
-        match input.get(value_end + at) {
-            Some(found) if *found == byte => {}
-            Some(_) if at < 2 => return Scan::Bad(Reason::Parsing),
-            Some(_) => return Scan::Bad(Reason::MissingEnd),
-            None => return Scan::Part(whole),
-        }
+    let value_end = line.saturating_add(length);
+    let whole = value_end.saturating_add(tail.len());
+    if input.get(value_end..whole) == Some(tail) {
+        return Scan::Whole(whole, Meaning::Value);
     }
-    Scan::Whole(whole, Meaning::Value)
+    // A wrong byte is found before the rest has come.
+    let rest = input.get(value_end..).unwrap_or_default();
+    match tail.iter().zip(rest).position(|(wanted, found)| wanted != found) {
+        Some(at) if at < 2 => Scan::Bad(Reason::Parsing),
+        Some(_) => Scan::Bad(Reason::MissingEnd),
+        None => Scan::Part(whole),
+    }
 }
 
 #[cfg(test)]

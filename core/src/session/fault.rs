@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::env::Env;
+use super::routed_get::RoutedGet;
 use super::slots::Work;
 use super::state::{ReplyFault, Session, State};
 use super::step::{Next, Used};
@@ -164,15 +165,21 @@ impl Session {
     }
 
     /// Applies the faults of a get for backends, whose keys have all arrived. Its line ends at
-    /// `end`. Returns `None` if the get is sent on. After a delay, it meets no further fault.
+    /// `end`. After a delay, it meets no further fault.
+    ///
+    /// # Errors
+    /// The input that is used, if the get is not sent on.
     #[cold]
-    pub(super) fn routed_get_fault(&mut self, env: &Env<'_>, end: usize, out: &mut Output) -> Option<Used> {
+    pub(super) fn routed_get_fault(
+        &mut self,
+        env: &Env<'_>,
+        mut get: RoutedGet,
+        end: usize,
+        out: &mut Output,
+    ) -> Result<RoutedGet, Used> {
         if std::mem::take(&mut self.slept) {
-            return None;
+            return Ok(get);
         }
-        let State::RoutedKeys(mut get) = std::mem::replace(&mut self.state, State::Command) else {
-            return None;
-        };
         let command = get.command;
         let mut fault = None;
         get.requests.retain(|request| {
@@ -182,26 +189,25 @@ impl Session {
             fault.take_if(|fault| *fault == Fault::Miss).is_none()
         });
         match fault {
-            Some(Fault::Drop) => return Some(Used::Stop(end, Next::Abort(CloseReason::Error))),
+            Some(Fault::Drop) => return Err(Used::Stop(end, Next::Abort(CloseReason::Error))),
             Some(Fault::Error(text)) => {
                 push_line(out, &format!("SERVER_ERROR {text}"));
-                return Some(Used::Bytes(end));
+                return Err(Used::Bytes(end));
             }
             Some(Fault::Delay(time) | Fault::DelayReply(time)) => {
                 self.slept = true;
-                self.state = State::RoutedKeys(get);
+                self.state = State::RoutedKeys(Box::new(get));
                 // The line end stays. The next visit begins with it.
-                return Some(Used::Stop(end - 1, Next::Sleep(time)));
+                return Err(Used::Stop(end - 1, Next::Sleep(time)));
             }
             Some(Fault::Truncate(bytes)) => self.truncate(bytes, out),
             Some(Fault::Miss) | None => {}
         }
         if get.requests.is_empty() {
             push_line(out, "END");
-            return Some(Used::Bytes(end));
+            return Err(Used::Bytes(end));
         }
-        self.state = State::RoutedKeys(get);
-        None
+        Ok(get)
     }
 }
 

@@ -195,7 +195,10 @@ impl Session {
             }
             State::Value(upload) if upload.is_sampled => self.sampled_value(env, input, out),
             State::Value(_) => self.value(env, input, out),
-            State::RoutedKeys(_) => self.routed_keys(env, input, out),
+            State::RoutedKeys(_) => match std::mem::replace(&mut self.state, State::Command) {
+                State::RoutedKeys(get) => self.routed_keys(env, *get, input, out),
+                _ => Used::Bytes(0),
+            },
             State::RoutedValue(_) => self.routed_value(env, input, out),
             State::Swallow { left } => {
                 let n = input.len().min(*left);
@@ -333,8 +336,8 @@ impl Session {
                     if let Some(refused) = refuse_prefix(env, line, line_len, out) {
                         return refused;
                     }
-                    self.state = State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, None)));
-                    return Used::Bytes(keys);
+                    let get = RoutedGet::new(with_cas, touch, None);
+                    return self.begin_routed_get(env, get, (input, keys), out);
                 }
                 self.state = State::Keys(Gets::new(env, with_cas, touch));
                 Used::Bytes(keys)

@@ -7,6 +7,7 @@ use smallvec::smallvec;
 
 use super::env::Env;
 use super::keys::{AHEAD, End, LONG_KEY, NOT_PERMITTED, take_keys};
+use super::routed_get::RoutedGet;
 use super::slots::{Routing, Work};
 use super::state::{Session, State};
 use super::step::{Next, Used};
@@ -102,15 +103,35 @@ impl Session {
         Used::Bytes(used)
     }
 
+    /// Begins a get whose keys are `keys` bytes behind the start of `input`.
+    pub(super) fn begin_routed_get(
+        &mut self,
+        env: &mut Env<'_>,
+        get: RoutedGet,
+        (input, keys): (&[u8], usize),
+        out: &mut Output,
+    ) -> Used {
+        match self.routed_keys(env, get, input.get(keys..).unwrap_or_default(), out) {
+            Used::Bytes(n) => Used::Bytes(keys + n),
+            Used::Stop(n, next) => Used::Stop(keys + n, next),
+            Used::NeedInput => Used::Stop(keys, Next::Input),
+        }
+    }
+
     /// Takes keys until the line ends. Then sends the get on.
-    pub(super) fn routed_keys(&mut self, env: &mut Env<'_>, input: &[u8], out: &mut Output) -> Used {
-        let State::RoutedKeys(get) = &mut self.state else { return Used::Bytes(0) };
+    pub(super) fn routed_keys(
+        &mut self,
+        env: &mut Env<'_>,
+        mut get: RoutedGet,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Used {
         let mut at = 0;
         let refused = loop {
             let mut is_permitted = true;
             let (count, ended) = take_keys(input, &mut at, |_, key| {
                 is_permitted &= get.permits(key);
-                get.requests.extend(ClientRequest::part(get.command, get.exptime, key));
+                get.take(key);
             });
             if !is_permitted {
                 env.stats.not_permitted.add(1);
@@ -120,15 +141,13 @@ impl Session {
             match ended {
                 _ if get.requests.len() > MOST_KEYS => break TOO_MANY_KEYS,
                 Some(End::Line(end)) => {
-                    if env.context.cache.faults().armed()
-                        && let Some(used) = self.routed_get_fault(env, end, out)
-                    {
-                        return used;
+                    if env.context.cache.faults().armed() {
+                        get = match self.routed_get_fault(env, get, end, out) {
+                            Ok(get) => get,
+                            Err(used) => return used,
+                        };
                     }
-                    let State::RoutedKeys(get) = std::mem::replace(&mut self.state, State::Command) else {
-                        return Used::Bytes(end);
-                    };
-                    leave_slot(env, get.requests.into(), out);
+                    leave_slot(env, get.requests, out);
                     return Used::Bytes(end);
                 }
                 Some(End::LongKey(key)) => {
@@ -136,6 +155,7 @@ impl Session {
                     break LONG_KEY;
                 }
                 None if count < AHEAD => {
+                    self.state = State::RoutedKeys(Box::new(get));
                     return if at == 0 { Used::NeedInput } else { Used::Stop(at, Next::Input) };
                 }
                 None => {}

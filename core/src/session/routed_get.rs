@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use crate::config::{Need, Rights};
-use crate::proxy::request::ClientRequest;
+use crate::proxy::request::{ClientRequest, Requests};
+
+/// Room for keys behind the first one.
+const MORE: usize = 16;
 
 /// A get of any number of keys, which were not all received.
 pub(super) struct RoutedGet {
     pub(super) command: &'static str,
     pub(super) exptime: Option<i32>,
-    pub(super) requests: Vec<ClientRequest>,
+    pub(super) requests: Requests,
     /// The rights of the client, if it does not have all of them.
     pub(super) rights: Option<Arc<Rights>>,
 }
@@ -18,7 +21,15 @@ impl RoutedGet {
     /// Returns a get without keys.
     pub(super) fn new(with_cas: bool, exptime: Option<i32>, rights: Option<Arc<Rights>>) -> Self {
         let command = word_of_get(with_cas, exptime.is_some());
-        Self { command, exptime, requests: Vec::new(), rights }
+        Self { command, exptime, requests: Requests::new(), rights }
+    }
+
+    /// Adds a key.
+    pub(super) fn take(&mut self, key: &[u8]) {
+        if self.requests.len() == 1 {
+            self.requests.reserve(MORE);
+        }
+        self.requests.extend(ClientRequest::part(self.command, self.exptime, key));
     }
 
     /// Returns whether the client may read a key.
