@@ -289,9 +289,10 @@ def main(daemon: str) -> None:
         settings = (RULES / "prometheus.yml").read_text().replace("15s", "1s").replace("9150", str(metrics))
         settings = settings.replace("alerts.yml", str(RULES / "alerts.yml"))
         settings = settings.replace(f'["127.0.0.1:{metrics}"]', f'["127.0.0.1:{metrics}", "127.0.0.1:{proxy_metrics}"]')
-        pools = {"main": f"127.0.0.1:{memcached}", "dead": f"127.0.0.1:{free_port()}"}
+        pools = {"main": f"localhost:{memcached}", "dead": f"127.0.0.1:{free_port()}"}
         routes = ["route = { by_prefix = { dead = 'dead' }, default = 'main' }"]
         routes += [f"pools.{pool}.backends = ['{address}']" for pool, address in pools.items()]
+        routes += [f"pools.{pool}.health = {{ every_ms = 200 }}" for pool in pools]
         (folder / "proxy.toml").write_text("\n".join(routes))
         through = ["-u", "root", "-t", "2", "--metrics", proxy_metrics, "-l", f"127.0.0.1:{proxy}",
                    "-o", f"proxy_config={folder}/proxy.toml,sample_rate=1"]  # fmt: skip

@@ -122,7 +122,7 @@ pub use self::store::{PinnedValue, Quota};
 pub use self::{
     admin::{
         MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat,
-        ProxyBackendStats, ProxyPoolStats, ProxyStats,
+        ProxyBackendStats, ProxyNameStats, ProxyPoolStats, ProxyStats,
     },
     config::{
         AuthConfig, AuthMethod, ClientCommand, ClusterNode, Hooks, KeyFormat, Listen, NameAnswer,

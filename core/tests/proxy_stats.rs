@@ -5,7 +5,14 @@
 mod proxying;
 mod waiting;
 
-use memcache_rs::{CacheConfig, MetricValue, ProxyBackendStats, ProxyConfig, Server, ServerConfig};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use memcache_rs::{
+    CacheConfig, Hooks, MetricValue, Metrics, NameAnswer, NameQuestion, NameRecords, ProxyBackendStats,
+    ProxyConfig, Resolver, Server, ServerConfig,
+};
 use proxying::{Client, address, nowhere, start};
 use waiting::eventually;
 
@@ -27,6 +34,20 @@ fn value(server: &Server, group: &str, name: &str) -> u64 {
     let stats = server.stats(group).unwrap();
     let found = stats.iter().find(|(own, _)| own == name);
     found.unwrap_or_else(|| panic!("no {name} in {stats:?}")).1.parse().unwrap()
+}
+
+/// Returns the value of a sample, or the count of a histogram.
+#[track_caller]
+fn sample(metrics: &Metrics, name: &str, labels: &[(&'static str, &str)]) -> u64 {
+    let family = metrics.families.iter().find(|family| family.name == name);
+    let family = family.unwrap_or_else(|| panic!("no {name}"));
+    let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+    let sample = family.samples.iter().find(|sample| sample.labels == labels).unwrap();
+    match &sample.value {
+        MetricValue::Number(number) => *number as u64,
+        MetricValue::Histogram(histogram) => histogram.count,
+        _ => panic!("a new kind"),
+    }
 }
 
 fn backend<'a>(all: &'a [ProxyBackendStats], name: &str) -> &'a ProxyBackendStats {
@@ -182,16 +203,7 @@ fn pools_and_backends_are_counted() {
     assert_eq!([row("pools"), row("open"), row("requests"), row("sampled")], ["main,same", "1", "11", "11"]);
 
     let metrics = proxy.metrics();
-    let number = |name: &str, labels: &[(&'static str, &str)]| {
-        let family = metrics.families.iter().find(|family| family.name == name).unwrap();
-        let labels: Vec<_> = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let sample = family.samples.iter().find(|sample| sample.labels == labels).unwrap();
-        match &sample.value {
-            MetricValue::Number(number) => *number as u64,
-            MetricValue::Histogram(histogram) => histogram.count,
-            _ => panic!("a new kind"),
-        }
-    };
+    let number = |name: &str, labels: &[(&'static str, &str)]| sample(&metrics, name, labels);
     assert_eq!(number("memcache_rs_proxy_pool_requests_total", &[("pool", "main")]), 11);
     assert_eq!(number("memcache_rs_proxy_pool_errors_total", &[("pool", "dead")]), 10);
     let of_live = |name: &str| number(name, &[("backend", &live)]);
@@ -214,4 +226,91 @@ fn pools_and_backends_are_counted() {
     let reset = stats();
     let up = backend(&reset.backends, &live);
     assert_eq!((up.open, up.requests, up.connects, up.times.count()), (1, 0, 0, 0));
+}
+
+/// A resolver that knows one name.
+struct OneName;
+
+impl Resolver for OneName {
+    fn look_up(&self, questions: &[NameQuestion], _: &[SocketAddr]) -> Vec<Result<NameAnswer, String>> {
+        let answer = |question: &NameQuestion| match question {
+            NameQuestion::Host(name) if name == "known.test" => {
+                let records = NameRecords::Host(vec![[127, 0, 0, 1].into()]);
+                Ok(NameAnswer { records, ttl: Some(Duration::ZERO) })
+            }
+            _ => Err("there is no such name".into()),
+        };
+        questions.iter().map(answer).collect()
+    }
+}
+
+#[test]
+fn probes_and_look_ups_are_counted() {
+    let real = start(ServerConfig::default());
+    let (dead, live) = (nowhere(), address(&real).to_string());
+    let text = format!(
+        "route = 'probed'\n[pools.probed]\nbackends = ['{live}', '{dead}']\n\
+         health = {{ every_ms = 10, fall = 2 }}\n\
+         [pools.found]\nbackends = [{{ dns = 'known.test', port = {} }}, {{ srv = 'unknown.test' }}]\n",
+        address(&real).port()
+    );
+    let hooks = Hooks { resolver: Some(Arc::new(OneName)), ..Hooks::default() };
+    let proxy =
+        start(ServerConfig { proxy: Some(ProxyConfig::Text(text)), hooks, ..ServerConfig::default() });
+    let stats = || proxy.proxy_stats().unwrap();
+    eventually("a backend is down", || backend(&stats().backends, &dead).down > 0);
+    let all = stats();
+    let pools = all.pools.iter().map(|pool| (pool.name.as_str(), pool.backends, pool.down));
+    assert_eq!(pools.collect::<Vec<_>>(), [("found", 1, 0), ("probed", 2, 1)]);
+    let down = backend(&all.backends, &dead);
+    assert!(down.down == 1 && down.probes >= 2 && down.probes == down.failed_probes, "{down:?}");
+    eventually("a probe succeeds", || {
+        let all = stats();
+        let up = backend(&all.backends, &live);
+        assert_eq!((up.down, up.failed_probes), (0, 0));
+        up.probes > 0
+    });
+    let names: Vec<&str> = all.names.iter().map(|name| name.name.as_str()).collect();
+    assert_eq!(names, ["SRV unknown.test", "known.test"]);
+    assert!(all.names[0].failures > 0 && all.names[0].failures == all.names[0].lookups);
+    assert!(all.names[1].failures == 0 && all.names[1].lookups > 0);
+
+    let bad = proxy.stats("proxybe").unwrap();
+    assert!(bad.contains(&(format!("down_{dead}"), "1".into())), "{bad:?}");
+    assert!(!bad.iter().any(|(name, _)| name.ends_with(&live)), "{bad:?}");
+    let rows = proxy.stats("proxypools").unwrap();
+    for (name, wanted) in
+        [("pool:2:backends", "2"), ("pool:2:down", "1"), ("name:1:name", "SRV unknown.test")]
+    {
+        assert!(rows.contains(&(name.into(), wanted.into())), "{name}: {rows:?}");
+    }
+    for name in ["probes", "failed_probes", "down"] {
+        assert!(rows.iter().any(|(row, _)| row.starts_with("backend:1:") && row.ends_with(name)), "{name}");
+    }
+    for name in ["age", "lookups", "failures"] {
+        assert!(rows.iter().any(|(row, _)| *row == format!("name:2:{name}")), "{name}");
+    }
+
+    let metrics = proxy.metrics();
+    let number = |name: &str, labels: &[(&'static str, &str)]| sample(&metrics, name, labels);
+    for (state, count) in [("up", 1), ("down", 1)] {
+        let labels = [("pool", "probed"), ("state", state)];
+        assert_eq!(number("memcache_rs_proxy_pool_backends", &labels), count, "{state}");
+    }
+    assert_eq!(number("memcache_rs_proxy_backend_down", &[("backend", &dead)]), 1);
+    assert_eq!(number("memcache_rs_proxy_backend_down", &[("backend", &live)]), 0);
+    let probes = "memcache_rs_proxy_probes_total";
+    assert_eq!(number(probes, &[("backend", &dead), ("result", "ok")]), 0);
+    assert!(number(probes, &[("backend", &dead), ("result", "failed")]) >= down.failed_probes);
+    let lookups = "memcache_rs_proxy_name_lookups_total";
+    assert!(number(lookups, &[("name", "SRV unknown.test"), ("result", "failed")]) > 0);
+    assert!(number(lookups, &[("name", "known.test"), ("result", "ok")]) > 0);
+    number("memcache_rs_proxy_name_age_seconds", &[("name", "known.test")]);
+
+    let before = stats().names[1].lookups;
+    Client::new(&proxy).asks("stats reset\r\n", "RESET\r\n");
+    let after = stats();
+    // A look-up or some probes may have ended since.
+    assert!(after.names[1].lookups <= before);
+    assert_eq!(backend(&after.backends, &dead).down, 1);
 }

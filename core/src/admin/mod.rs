@@ -29,7 +29,7 @@ pub use self::metrics::{
     MetricFamily, MetricHistogram, MetricKind, MetricSample, MetricValue, Metrics, MetricsFormat, bound_text,
     metrics,
 };
-pub use self::proxy::{ProxyBackendStats, ProxyPoolStats, ProxyStats, proxy_stats};
+pub use self::proxy::{ProxyBackendStats, ProxyNameStats, ProxyPoolStats, ProxyStats, proxy_stats};
 pub use self::server::{VERSION, flush};
 pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
 pub use self::upload::NodesUpload;

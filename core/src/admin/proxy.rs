@@ -1,5 +1,8 @@
 //! Statistics of the proxy: memcached's rows, and those of pools and backends.
 
+use std::collections::HashMap;
+use std::time::Duration;
+
 use super::lines::Lines;
 use crate::base::counter::Counter;
 use crate::base::durations::Durations;
@@ -7,10 +10,12 @@ use crate::base::histogram::Histogram;
 use crate::proxy::command::COMMANDS;
 use crate::proxy::counters::{BackendCounters, WorkerCounters};
 use crate::proxy::failure::Reason;
+use crate::proxy::health::Condition;
+use crate::proxy::pool::Pool;
 use crate::proxy::program::Program;
 use crate::state::ServerState;
 
-/// Most pools, and most backends, of `stats proxypools` and of the metrics.
+/// Most pools, most backends and most names of `stats proxypools` and of the metrics.
 pub(super) const MOST: usize = 1000;
 
 /// memcached's order of the commands.
@@ -37,6 +42,8 @@ pub struct ProxyStats {
     pub pools: Vec<ProxyPoolStats>,
     /// Its backends, by name.
     pub backends: Vec<ProxyBackendStats>,
+    /// The names that it looks up.
+    pub names: Vec<ProxyNameStats>,
 }
 
 /// Statistics of a pool.
@@ -49,6 +56,25 @@ pub struct ProxyPoolStats {
     pub requests: u64,
     /// Of these, those that got an error or no reply.
     pub errors: u64,
+    /// Its backends, those of its sources included.
+    pub backends: u64,
+    /// Of these, those that its probes have found down.
+    pub down: u64,
+}
+
+/// Statistics of a name that is looked up.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct ProxyNameStats {
+    /// The name, with `SRV` or `ElastiCache` before it if it is one of those.
+    pub name: String,
+    /// Time since the last look-up that succeeded, or since the first use of the name if there is
+    /// none.
+    pub age: Duration,
+    /// Look-ups that have ended.
+    pub lookups: u64,
+    /// Of these, those that failed, or whose answer cannot be used.
+    pub failures: u64,
 }
 
 /// Statistics of a backend, from all workers. Several pools may use it.
@@ -65,6 +91,12 @@ pub struct ProxyBackendStats {
     pub open: u64,
     /// Of these, bad ones, which refuse all requests.
     pub bad: u64,
+    /// Pools whose probes have found it down.
+    pub down: u64,
+    /// Probes of all pools that have ended.
+    pub probes: u64,
+    /// Of these, those that failed.
+    pub failed_probes: u64,
     /// Requests that wait for replies now.
     pub depth: u64,
     /// Requests sent.
@@ -88,7 +120,8 @@ pub struct ProxyBackendStats {
 
 /// Returns the statistics of the proxy, or `None` if the server is none.
 pub fn proxy_stats(context: &ServerState) -> Option<ProxyStats> {
-    context.proxy.as_ref()?;
+    let routes = context.proxy.as_ref()?.routes();
+    let configured: &[Pool] = routes.as_ref().map(|routes| routes.pools.as_slice()).unwrap_or_default();
     let (mut pools, mut members) = (Vec::<ProxyPoolStats>::new(), Vec::new());
     for (name, counters) in sorted(context, |worker| worker.pools.all()) {
         if pools.last().is_none_or(|pool| pool.name != name) {
@@ -100,6 +133,13 @@ pub fn proxy_stats(context: &ServerState) -> Option<ProxyStats> {
             pool.errors += counters.errors.get();
         }
     }
+    let by_name: HashMap<&str, &Pool> = configured.iter().map(|pool| (pool.name.as_str(), pool)).collect();
+    for stats in &mut pools {
+        let Some(pool) = by_name.get(stats.name.as_str()) else { continue };
+        stats.backends = pool.backends.len() as u64;
+        stats.down = conditions(pool).filter(|condition| condition.is_down()).count() as u64;
+    }
+    let found = conditions_by_name(configured);
     members.sort_unstable();
     members.dedup();
     let backends = sorted(context, |worker| worker.backends.all());
@@ -109,7 +149,14 @@ pub fn proxy_stats(context: &ServerState) -> Option<ProxyStats> {
         let own = members.get(begin..).unwrap_or_default().iter().take_while(|(backend, _)| *backend == name);
         let pools = own.map(|(_, pool)| pool.clone()).collect();
         let all: Vec<&BackendCounters> = of_one.iter().map(|(_, counters)| &**counters).collect();
-        backend(name, pools, &all)
+        let conditions = found.get(&name).map(Vec::as_slice).unwrap_or_default();
+        backend(name, pools, &all, conditions)
+    });
+    let names = context.names.lookups().into_iter().map(|(name, of_one)| ProxyNameStats {
+        name,
+        age: of_one.age,
+        lookups: of_one.count,
+        failures: of_one.failures,
     });
     let sum = |pick: fn(&WorkerCounters) -> &Counter| sum(context, pick);
     Some(ProxyStats {
@@ -119,12 +166,38 @@ pub fn proxy_stats(context: &ServerState) -> Option<ProxyStats> {
         active: sum(|worker| &worker.active),
         held_bytes: sum(|worker| &worker.held),
         backends: backends.collect(),
+        names: names.collect(),
         pools,
     })
 }
 
-/// Returns the statistics of a backend, given its counters in each worker.
-fn backend(name: String, pools: Vec<String>, all: &[&BackendCounters]) -> ProxyBackendStats {
+/// Returns the conditions of each backend in the pools that probe it.
+fn conditions_by_name(pools: &[Pool]) -> HashMap<String, Vec<&Condition>> {
+    let mut found = HashMap::<String, Vec<&Condition>>::new();
+    for (backend, condition) in pools.iter().flat_map(|pool| pool.backends.iter().zip(conditions(pool))) {
+        found.entry(backend.address.to_string()).or_default().push(condition);
+    }
+    found
+}
+
+/// Returns the conditions of the backends of a pool, in their order, if it probes them.
+fn conditions(pool: &Pool) -> impl Iterator<Item = &Condition> {
+    pool.health.iter().flat_map(|health| &health.conditions).map(AsRef::as_ref)
+}
+
+/// Returns the number of conditions that are down.
+fn down(conditions: &[&Condition]) -> u64 {
+    conditions.iter().filter(|condition| condition.is_down()).count() as u64
+}
+
+/// Returns the statistics of a backend, given its counters in each worker, and its conditions in
+/// pools that probe it.
+fn backend(
+    name: String,
+    pools: Vec<String>,
+    all: &[&BackendCounters],
+    conditions: &[&Condition],
+) -> ProxyBackendStats {
     let sum = |pick: fn(&BackendCounters) -> &Counter| {
         all.iter().map(|counters| pick(counters).get()).fold(0, u64::wrapping_add)
     };
@@ -140,6 +213,9 @@ fn backend(name: String, pools: Vec<String>, all: &[&BackendCounters]) -> ProxyB
         connections: sum(|counters| &counters.connections),
         open: sum(|counters| &counters.open),
         bad: sum(|counters| &counters.bad),
+        down: down(conditions),
+        probes: conditions.iter().map(|condition| condition.probes.get()).sum(),
+        failed_probes: conditions.iter().map(|condition| condition.failed_probes.get()).sum(),
         depth: sum(|counters| &counters.depth),
         requests: sum(|counters| &counters.requests),
         lost: lost.chain(refused).filter(|(_, count)| *count > 0).collect(),
@@ -160,6 +236,16 @@ fn sorted<T>(context: &ServerState, of: impl Fn(&WorkerCounters) -> Vec<(String,
 
 fn sum(context: &ServerState, pick: fn(&WorkerCounters) -> &Counter) -> u64 {
     context.workers.iter().map(|worker| pick(&worker.proxy).get()).fold(0, u64::wrapping_add)
+}
+
+/// Resets the counters that are not those of a worker.
+pub(super) fn reset(context: &ServerState) {
+    context.names.reset();
+    let routes = context.proxy.as_ref().and_then(|proxy| proxy.routes());
+    for condition in routes.iter().flat_map(|routes| &routes.pools).flat_map(conditions) {
+        condition.probes.reset();
+        condition.failed_probes.reset();
+    }
 }
 
 /// Writes the rows of `stats` that memcached has among those of connections.
@@ -241,12 +327,19 @@ fn of_functions(_: &ServerState, program: &dyn Program, mut out: Lines<'_>) {
     out.end();
 }
 
-fn of_bad_backends(context: &ServerState, _: &dyn Program, mut out: Lines<'_>) {
+/// memcached has no probes, so that it has the bad ones alone.
+fn of_bad_backends(context: &ServerState, program: &dyn Program, mut out: Lines<'_>) {
     let backends = sorted(context, |worker| worker.backends.all());
+    let routes = program.routes();
+    let found = routes.as_ref().map(|routes| conditions_by_name(&routes.pools)).unwrap_or_default();
     for of_one in backends.chunk_by(|one, next| one.0 == next.0) {
+        let Some((name, _)) = of_one.first() else { continue };
         let bad: u64 = of_one.iter().map(|(_, counters)| counters.bad.get()).sum();
-        if let Some((name, _)) = of_one.first().filter(|_| bad > 0) {
-            out.put(format_args!("bad_{name}"), bad);
+        let down = found.get(name).map_or(0, |conditions| down(conditions));
+        for (word, count) in [("bad", bad), ("down", down)] {
+            if count > 0 {
+                out.put(format_args!("{word}_{name}"), count);
+            }
         }
     }
     out.end();
@@ -258,6 +351,8 @@ fn of_pools(context: &ServerState, _: &dyn Program, mut out: Lines<'_>) {
         out.put(format_args!("pool:{number}:name"), &pool.name);
         out.put(format_args!("pool:{number}:requests"), pool.requests);
         out.put(format_args!("pool:{number}:errors"), pool.errors);
+        out.put(format_args!("pool:{number}:backends"), pool.backends);
+        out.put(format_args!("pool:{number}:down"), pool.down);
     }
     for (backend, number) in stats.backends.iter().zip(1..=MOST) {
         out.put(format_args!("backend:{number}:name"), &backend.name);
@@ -266,6 +361,9 @@ fn of_pools(context: &ServerState, _: &dyn Program, mut out: Lines<'_>) {
         put("connections", backend.connections);
         put("open", backend.open);
         put("bad", backend.bad);
+        put("down", backend.down);
+        put("probes", backend.probes);
+        put("failed_probes", backend.failed_probes);
         put("depth", backend.depth);
         put("requests", backend.requests);
         put("error_replies", backend.error_replies);
@@ -281,6 +379,12 @@ fn of_pools(context: &ServerState, _: &dyn Program, mut out: Lines<'_>) {
                 put(&format!("{quantile}_ns"), bound);
             }
         }
+    }
+    for (name, number) in stats.names.iter().zip(1..=MOST) {
+        out.put(format_args!("name:{number}:name"), &name.name);
+        out.put(format_args!("name:{number}:age"), name.age.as_secs());
+        out.put(format_args!("name:{number}:lookups"), name.lookups);
+        out.put(format_args!("name:{number}:failures"), name.failures);
     }
     out.end();
 }

@@ -153,6 +153,7 @@ pub fn reset(context: &ServerState) {
     context.workers.iter().for_each(crate::state::WorkerStats::reset);
     context.listener.reset();
     context.latency.reset();
+    proxy::reset(context);
     context.tls.as_ref().into_iter().for_each(|tls| tls.stats.reset());
 }
 

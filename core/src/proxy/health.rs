@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::base::counter::Counter;
 use crate::base::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// How the backends of a pool are probed, and the fate of the keys of one that is down.
@@ -64,10 +65,15 @@ impl Eject {
     }
 }
 
-/// Whether a backend is down. Shared by all workers.
+/// Whether a backend is down, and what its probes have found. The worker that probes writes it, and
+/// any thread reads it.
 #[derive(Debug, Default)]
 pub struct Condition {
     is_down: AtomicBool,
+    /// Probes that have ended.
+    pub probes: Counter,
+    /// Of these, those that failed.
+    pub failed_probes: Counter,
 }
 
 impl Condition {
@@ -107,6 +113,8 @@ pub struct Streak(u32);
 impl Streak {
     /// Counts a result. Returns whether the condition has changed with it.
     pub fn count(&mut self, success: bool, rules: &Health, condition: &Condition) -> bool {
+        condition.probes.add(1);
+        condition.failed_probes.add(u64::from(!success));
         let is_down = condition.is_down();
         if success != is_down {
             self.0 = 0;
@@ -161,5 +169,6 @@ mod tests {
             })
             .collect();
         assert_eq!(conditions, "uuuuuudddduuuuu", "{results}");
+        assert_eq!((condition.probes.get(), condition.failed_probes.get()), (15, 9));
     }
 }

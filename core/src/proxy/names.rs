@@ -103,11 +103,31 @@ struct State {
     is_failing: bool,
     /// The time of the last look-up.
     last: Instant,
+    /// The time of the last one that succeeded, or of the first use of the name.
+    good: Instant,
+    lookups: u64,
+    failures: u64,
     /// The time of the next look-up.
     due: Instant,
 }
 
+/// The look-ups of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lookups {
+    /// Time since the last one that succeeded, or since the first use of the name if there is none.
+    pub age: Duration,
+    /// Look-ups that have ended.
+    pub count: u64,
+    /// Of these, those that failed, or whose answer cannot be used.
+    pub failures: u64,
+}
+
 impl Name {
+    fn lookups(&self) -> Lookups {
+        let state = self.state.lock();
+        Lookups { age: state.good.elapsed(), count: state.lookups, failures: state.failures }
+    }
+
     /// Returns the addresses of a host, or `None` before the first look-up has ended. A host that
     /// was not found has none.
     pub fn addresses(&self) -> Option<Vec<IpAddr>> {
@@ -153,6 +173,12 @@ impl Name {
             Ok(Answer::Cluster(..)) => rules.elasticache,
             Ok(Answer::Dns(_, ttl)) => ttl.unwrap_or(UNKNOWN_TTL).clamp(rules.min, rules.max.max(rules.min)),
         };
+        state.lookups += 1;
+        if result.is_ok() {
+            state.good = now;
+        } else {
+            state.failures += 1;
+        }
         state.last = now;
         // The rules bound it.
         state.due = now.checked_add(wait).unwrap_or(now);
@@ -297,13 +323,38 @@ impl Names {
             return name;
         }
         let now = Instant::now();
-        let state = State { answer: None, is_known: false, is_failing: false, last: now, due: now };
+        let state = State {
+            answer: None,
+            is_known: false,
+            is_failing: false,
+            last: now,
+            good: now,
+            lookups: 0,
+            failures: 0,
+            due: now,
+        };
         let name = Arc::new(Name { query: query.clone(), state: Mutex::new(state) });
         table.known.insert(query, Arc::downgrade(&name));
         drop(table);
         self.changed.notify_all();
         self.start();
         name
+    }
+
+    /// Returns the look-ups of each name that is held, in the order of the names.
+    pub fn lookups(&self) -> Vec<(String, Lookups)> {
+        let held: Vec<Arc<Name>> = self.table.lock().known.values().filter_map(Weak::upgrade).collect();
+        let mut all: Vec<_> = held.iter().map(|name| (name.query.to_string(), name.lookups())).collect();
+        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
+        all
+    }
+
+    /// Sets the counters of all names to 0.
+    pub fn reset(&self) {
+        for name in self.table.lock().known.values().filter_map(Weak::upgrade) {
+            let mut state = name.state.lock();
+            (state.lookups, state.failures) = (0, 0);
+        }
     }
 
     /// Looks a name up again as soon as the rules allow it, because a backend does not answer: it
@@ -431,6 +482,25 @@ mod tests {
         assert_eq!(learn(&names, &[&name], vec![Ok(hosts(&["10.0.0.1", "10.0.0.2"], 1))]), [""; 0]);
         assert_eq!(learn(&names, &[&name], vec![Ok(hosts(&[], 1))]), ["a: the answer is empty"]);
         assert_eq!((names.version(), name.addresses()), (2, Some(ips(&["10.0.0.2", "10.0.0.1"]))));
+        let counts = || names.lookups().iter().map(|(_, of)| (of.count, of.failures)).collect::<Vec<_>>();
+        assert_eq!(counts(), [(5, 3)]);
+        names.reset();
+        assert_eq!(counts(), [(0, 0)]);
+    }
+
+    /// An answer that cannot be used does not make a name younger.
+    #[test]
+    fn the_age_of_a_name_is_that_of_its_last_good_answer() {
+        let names = Names::default();
+        let name = names.name(host("a"));
+        let good = || name.state.lock().good;
+        let first = good();
+        for result in [Err("no".into()), Ok(hosts(&[], 1))] {
+            learn(&names, &[&name], vec![result]);
+            assert_eq!(good(), first);
+        }
+        learn(&names, &[&name], vec![Ok(hosts(&["::1"], 1))]);
+        assert!(good() > first);
     }
 
     #[test]
