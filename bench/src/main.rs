@@ -29,6 +29,7 @@ mod clusters;
 mod common;
 mod compare;
 mod dialogue;
+mod directory;
 mod driver;
 mod error;
 mod floor;

@@ -36,7 +36,7 @@ pub const FORMATS: [Format; 4] = [
 ];
 
 /// Native routes of memcached-rs.
-fn toml(plan: &Plan) -> String {
+pub fn toml(plan: &Plan) -> String {
     let route = if plan.failover { r#"{ failover = ["main", "spare"] }"# } else { r#""main""# };
     let pool = |name: &str, backends: &[String]| {
         format!(
@@ -48,7 +48,7 @@ fn toml(plan: &Plan) -> String {
 }
 
 /// A program for memcached's API, as short as possible.
-fn lua(plan: &Plan) -> String {
+pub fn lua(plan: &Plan) -> String {
     let pool = |backends: &[String]| {
         let backends = backends.iter().filter_map(|backend| backend.rsplit_once(':'));
         let backends = backends.map(|(host, port)| format!("mcp.backend('b{port}', '{host}', {port})"));

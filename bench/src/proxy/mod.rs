@@ -4,11 +4,9 @@
 //! comparison as in `compare`.
 
 mod case;
-mod configuration;
+pub mod configuration;
 
 use std::fs;
-use std::path::PathBuf;
-use std::process;
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -17,6 +15,7 @@ use crate::common::Common;
 use crate::compare::compare_run::{Game, Report};
 use crate::compare::effort::{Effort, Length};
 use crate::compare::scenario;
+use crate::directory::Directory;
 use crate::error::{Doing, Result};
 use crate::results::Results;
 use crate::server::{Server, Settings, Spec, free_address};
@@ -121,27 +120,9 @@ fn configured(
         if case.failover && !format.failover {
             return Ok(None);
         }
-        let path = directory.0.join(format!("{}.{}", spec.name, format.ending));
+        let path = directory.path().join(format!("{}.{}", spec.name, format.ending));
         fs::write(&path, (format.text)(&plan)).doing(|| format!("writing {}", path.display()))?;
         configured = configured.replacing(format.word, &path.display().to_string());
     }
     Ok(Some(configured))
-}
-
-/// A directory for the configurations. Dropping the value removes it.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn create() -> Result<Self> {
-        let path = std::env::temp_dir().join(format!("bench-proxy-{}", process::id()));
-        fs::create_dir(&path).doing(|| format!("creating {}", path.display()))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        // Files left behind do no harm.
-        let _ = fs::remove_dir_all(&self.0);
-    }
 }

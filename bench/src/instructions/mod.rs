@@ -3,6 +3,9 @@
 //! `scripts/instructions.py` counts the instructions of two such runs. They use one thread, a
 //! frozen clock and one shard, so they differ only in the random key of the hash.
 
+mod proxy;
+mod sizes;
+
 use std::hint::black_box;
 
 use memcache_core::internal::config::MIB;
@@ -13,14 +16,7 @@ use memcache_core::{Cache, CacheConfig, Protocol, ServerConfig, Ttl};
 
 use crate::error::{Error, Result};
 
-/// Number of keys. All items fit into the processor's caches.
-const KEYS: usize = 1000;
-
-/// Length of a value, in bytes.
-const VALUE: usize = 100;
-
-/// Number of commands in a pipeline, and of keys in one `get_many`.
-const GROUP: usize = 16;
+use sizes::{GROUP, KEYS, VALUE};
 
 /// Run one operation many times, to count its instructions with callgrind.
 #[derive(Debug, clap::Args)]
@@ -95,9 +91,8 @@ fn packet(to: &mut Vec<u8>, opcode: u8, extras: &[u8], key: &str, value: &[u8]) 
 /// If no operation has this name, or memory is exhausted.
 pub fn run(arguments: &Instructions) -> Result<()> {
     if arguments.operation == "list" {
-        SESSIONS.iter().map(|(name, ..)| name).chain(CACHES.iter().map(|(name, _)| name)).for_each(|name| {
-            println!("{name}");
-        });
+        let own = SESSIONS.iter().map(|(name, ..)| *name).chain(CACHES.iter().map(|(name, _)| *name));
+        own.chain(proxy::names()).for_each(|name| println!("{name}"));
         return Ok(());
     }
     let config = CacheConfig {
@@ -124,6 +119,9 @@ pub fn run(arguments: &Instructions) -> Result<()> {
             let first = chunk % (KEYS - GROUP);
             group(&cache, &keys[first..first + GROUP.min(arguments.count - chunk)]);
         }
+        return Ok(());
+    }
+    if proxy::run(&arguments.operation, arguments.count, &cache, &keys)? {
         return Ok(());
     }
     let Some(&(_, protocol, many, request)) = SESSIONS.iter().find(|(name, ..)| *name == arguments.operation)
