@@ -554,6 +554,29 @@ fn a_stop_does_not_wait_for_a_reload() {
     let _ = std::fs::remove_file(pid);
 }
 
+/// A look-up of names lasts seconds if no DNS server answers.
+#[test]
+fn a_stop_does_not_wait_for_a_look_up() {
+    let server = std::net::UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+    server.set_read_timeout(Some(Duration::from_secs(10))).expect("it is a time");
+    let at = server.local_addr().expect("it is bound");
+    let file = scratch("names.toml");
+    std::fs::write(&file, "route = 'null'\n").expect("the file is written");
+    let option = format!("proxy_config={}", file.display());
+    let (child, _, pid) = serve("names", &["-o", &option]);
+    let names = format!("names.servers = ['{at}']\npools.p.backends = [{{ dns = 'mute.example' }}]\n");
+    std::fs::write(&file, format!("route = 'null'\n{names}")).expect("the file is written");
+    send("HUP", &child.id().to_string());
+    server.recv(&mut [0; 512]).expect("the name is looked up");
+    send("TERM", &child.id().to_string());
+    let output = child.wait_with_output().expect("the daemon ends");
+    assert!(output.status.success());
+    // The process has ended before the look-up.
+    assert!(!text(&output.stderr).contains("cannot look up"), "{output:?}");
+    let _ = std::fs::remove_file(file);
+    let _ = std::fs::remove_file(pid);
+}
+
 /// Runs the daemon under `prlimit`, without the right to exceed limits.
 #[cfg(target_os = "linux")]
 fn limited(limit: &str) -> Command {

@@ -106,6 +106,7 @@ impl Server {
         persist::load_at_start(&context)?;
         let clients = if config.listen.is_empty() { 0 } else { config.max_connections };
         let files = Arc::new(OpenFiles::allow(clients)?);
+        let is_process = passed.is_some();
         let Sockets { listeners, datagrams, addresses, handover } = Sockets::bind(config, passed)?;
 
         log_classes(&context);
@@ -158,7 +159,7 @@ impl Server {
         // From here on dropping the server stops what was started.
         let server = Self { context, addresses, handover, deadline, settler, threads };
         server.settle_its_cache();
-        server.look_up_names(readers);
+        server.look_up_names(readers, is_process);
         server.start_workers(workers, &files)?;
         // The workers alone have it now: the thread ends with the last of them.
         drop(handshakes);
@@ -187,8 +188,8 @@ impl Server {
     }
 
     /// Prepares the look-ups of names, and waits for the first ones that the proxy needs. A thread
-    /// is started when there is a name.
-    fn look_up_names(&self, workers: Vec<Arc<Mailbox>>) {
+    /// is started when there is a name. A process that stops does not wait for a look-up.
+    fn look_up_names(&self, workers: Vec<Arc<Mailbox>>, is_process: bool) {
         let Some(proxy) = &self.context.proxy else { return };
         let names = &self.context.names;
         // The state has the names, which must not keep the state.
@@ -205,7 +206,10 @@ impl Server {
             let (Some(context), Some(threads)) = (context.upgrade(), threads.upgrade()) else { return };
             let own = Arc::clone(&context);
             let body = move || guard(&own, "mcrs-names", || names::run(&own.names, &own));
-            if let Err(e) = threads.spawn("mcrs-names".into(), body) {
+            let name = "mcrs-names".to_owned();
+            let started =
+                if is_process { Threads::spawn_unawaited(name, body) } else { threads.spawn(name, body) };
+            if let Err(e) = started {
                 context.fail(format!("failed to start the thread of names: {e}"));
             }
         });

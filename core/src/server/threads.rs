@@ -88,6 +88,16 @@ impl Threads {
         self.start(name, true, move || body(&others))
     }
 
+    /// Starts a thread of a process that is a server. Nothing waits for it: the end of the process
+    /// ends it.
+    pub(super) fn spawn_unawaited(name: String, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let body = move || {
+            prepare();
+            body();
+        };
+        thread::Builder::new().name(name).spawn(body).map(drop)
+    }
+
     fn start(&self, name: String, last: bool, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
         {
             let mut count = self.shared.0.lock();
@@ -98,8 +108,7 @@ impl Threads {
         let end = End { shared: Arc::clone(&self.shared), name: name.clone(), last };
         let handle = thread::Builder::new().name(name).spawn(move || {
             let _end = end;
-            block_signals();
-            settle::serves();
+            prepare();
             body();
         })?;
         self.handles.lock().push(handle);
@@ -167,6 +176,12 @@ impl Threads {
         }
         Ok(true)
     }
+}
+
+/// Prepares a new thread of a server.
+fn prepare() {
+    block_signals();
+    settle::serves();
 }
 
 /// Counts a thread out when it ends, also by a panic.
