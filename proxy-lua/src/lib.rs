@@ -22,6 +22,7 @@ mod line;
 mod loaded;
 mod machine;
 pub mod mutator;
+mod object;
 pub mod pool;
 mod program;
 pub mod ratelim;

@@ -16,8 +16,8 @@ use crate::api::context::{Call, coroutine};
 use crate::api::error;
 use crate::api::errors::{message, summary};
 use crate::api::log;
-use crate::api::request::Request;
 use crate::loaded::Loaded;
+use crate::object::{Held, Object, Request, value_of};
 use crate::response::{Mark, Response, code};
 use crate::slot;
 use crate::vm::{self, Budget, WorkerVm};
@@ -179,23 +179,22 @@ impl Machine {
             let Some(one) = worker.contexts.get_mut(context) else { return };
             one.waits.add();
             (one.caller, one.fd) = (Some(Caller { asker, quiet, command }), fd);
-            one.request.clone()
+            one.request.take()
         };
         let object = match object {
             Some(object) => object,
-            None => match self.lua.create_userdata(Request(None)) {
+            None => match Object::new(&self.lua, Request(None)) {
                 Ok(object) => object,
                 Err(_) => return answers.push((asker, START_FAILURE.to_vec())),
             },
         };
-        if let Ok(mut place) = object.borrow_mut::<Request>() {
-            place.0 = Some(request);
-        }
+        object.value.borrow_mut().0 = Some(request);
+        let lua = object.lua.clone();
         if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
-            one.request = Some(object.clone());
+            one.request = Some(object);
         }
         self.active += 1;
-        self.start(context, object, host, answers);
+        self.start(context, lua, host, answers);
         self.log(host);
     }
 
@@ -241,10 +240,8 @@ impl Machine {
         };
         response.elapsed = now.saturating_duration_since(one.sent).as_micros().try_into().unwrap_or(u64::MAX);
         response.backend = one.to.as_ref().and_then(|(pool, at)| pool.names.get(*at).cloned());
-        if let Ok(mut place) = one.response.borrow_mut::<Response>() {
-            *place = response;
-        }
-        one.result = Value::UserData(one.response.clone());
+        *one.response.value.borrow_mut() = response;
+        one.result = Value::UserData(one.response.lua.clone());
         worker.events.push_back(Event::Reply { context, handle });
     }
 
@@ -294,7 +291,7 @@ impl Machine {
         let worker = self.shared.borrow();
         let handle = worker.contexts.get(context).and_then(|context| context.handles.get(handle));
         let Some(Value::UserData(object)) = handle.map(|handle| &handle.result) else { return Rank::Error };
-        object.borrow::<Response>().map_or(Rank::Error, |response| match response.mark() {
+        value_of::<Response>(object).map_or(Rank::Error, |response| match response.borrow().mark() {
             Mark::Good => Rank::Good,
             Mark::Ok => Rank::Ok,
             Mark::Error => Rank::Error,
@@ -323,7 +320,8 @@ impl Machine {
             let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
             handle.and_then(|handle| {
                 let callback = handle.callback.clone()?;
-                Some((callback, handle.result.clone(), handle.request.clone()))
+                let request = handle.request.as_ref().map(|request| request.lua.clone());
+                Some((callback, handle.result.clone(), request))
             })
         };
         let mut resume = false;
@@ -358,9 +356,7 @@ impl Machine {
         let Some((pool, at)) = &handle.to else { return };
         let Some(rules) = pool.pool.backends.get(*at).and_then(|backend| backend.log.clone()) else { return };
         let (Some(request), object) = (handle.request.clone(), handle.response.clone()) else { return };
-        let (Ok(request), Ok(response)) = (request.borrow::<Request>(), object.borrow::<Response>()) else {
-            return;
-        };
+        let (request, response) = (request.value.borrow(), object.value.borrow());
         let is_slow = rules.deadline > 0 && response.elapsed > rules.deadline.saturating_mul(1000);
         let is_error = rules.errors && !response.is_ok();
         if is_slow || is_error || worker.draw(rules.rate.into()) {
@@ -520,13 +516,11 @@ impl Machine {
                 }
             }
             After::Internal(request) => {
-                let response = request.borrow::<Request>().ok().and_then(|request| {
-                    let fd = self.shared.borrow().contexts.get(context).map_or(-1, |context| context.fd);
-                    internal(request.0.as_ref()?, fd, host)
-                });
+                let fd = self.shared.borrow().contexts.get(context).map_or(-1, |context| context.fd);
+                let response = request.borrow().0.as_ref().and_then(|request| internal(request, fd, host));
                 self.shared.borrow_mut().made +=
                     response.as_ref().map_or(0, |response| response.bytes().len());
-                let object = response.map(|response| self.lua.create_userdata(response));
+                let object = response.map(|response| self.lua.create_userdata(Held::new(response)));
                 match object {
                     Some(Ok(object)) => {
                         let event = Event::Go { context, value: Value::UserData(object) };
@@ -565,8 +559,7 @@ impl Machine {
         };
         match (target, request, child) {
             (Some(Target::Pool(pool)), Some(request), _) => {
-                let sent = request.borrow::<Request>().ok().is_some_and(|request| {
-                    let Some(request) = &request.0 else { return false };
+                let sent = request.value.borrow().0.as_ref().is_some_and(|request| {
                     let at = pool.pool.choose(request.key());
                     let among = pool.links.get(at);
                     let mut worker = self.shared.borrow_mut();
@@ -584,8 +577,9 @@ impl Machine {
             }
             (Some(Target::Internal), Some(request), _) => {
                 let is_full = self.shared.borrow().is_full();
-                let response = request.borrow::<Request>().ok().filter(|_| !is_full);
-                let response = response.and_then(|request| internal(request.0.as_ref()?, fd, host));
+                let request = request.value.borrow();
+                let request = request.0.as_ref().filter(|_| !is_full);
+                let response = request.and_then(|request| internal(request, fd, host));
                 self.arrived(context, handle, response.unwrap_or_else(Response::failed), Instant::now());
             }
             (Some(Target::Generator(_)), Some(request), Some(child)) => {
@@ -593,7 +587,7 @@ impl Machine {
                     one.waits.add();
                     one.fd = fd;
                 }
-                self.start(child, request, host, answers);
+                self.start(child, request.lua, host, answers);
             }
             _ => self.arrived(context, handle, Response::failed(), host.now),
         }
@@ -611,10 +605,10 @@ impl Machine {
         if let Some((parent, handle)) = parent {
             let value = match ended {
                 Ended::Returned(value @ Value::String(_)) => Some(value),
-                Ended::Returned(Value::UserData(object)) if object.is::<Response>() => {
+                Ended::Returned(Value::UserData(object)) if object.is::<Held<Response>>() => {
                     Some(Value::UserData(object))
                 }
-                _ => self.lua.create_userdata(Response::failed()).ok().map(Value::UserData),
+                _ => self.lua.create_userdata(Held::new(Response::failed())).ok().map(Value::UserData),
             };
             let event =
                 Event::Returned { context: parent, handle, value: value.unwrap_or(Value::Nil), is_over };
@@ -675,7 +669,8 @@ fn answer(caller: &Caller, ended: Ended) -> Vec<u8> {
             text.get(..TEXT_MAX).unwrap_or(&text).to_vec()
         }
         Ended::Returned(Value::UserData(object)) => {
-            let Ok(mut response) = object.borrow_mut::<Response>() else { return BAD_RESPONSE.to_vec() };
+            let Ok(response) = value_of::<Response>(&object) else { return BAD_RESPONSE.to_vec() };
+            let mut response = response.borrow_mut();
             let unwanted = match caller.quiet {
                 Quiet::No => false,
                 Quiet::Classic => response.is_ok(),

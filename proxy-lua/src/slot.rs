@@ -7,7 +7,7 @@ use mlua::{Lua, Result, Value};
 
 use crate::api::context::{ContextObject, coroutine};
 use crate::api::error;
-use crate::api::request::Request;
+use crate::object::{Object, Request, value_of};
 use crate::response::Response;
 use crate::wait::Waits;
 use crate::worker::{Context, Handle, Shared, Target};
@@ -92,7 +92,7 @@ fn fill(lua: &Lua, shared: &Shared, number: usize, targets: &[Target]) -> Result
             Target::Generator(child) => Some(take(lua, shared, *child)?),
             Target::Pool(_) | Target::Internal => None,
         };
-        let response = lua.create_userdata(Response::empty())?;
+        let response = Object::new(lua, Response::empty())?;
         let mut worker = shared.borrow_mut();
         if let Some(child) = child.and_then(|child| worker.contexts.get_mut(child)) {
             (child.parent, child.request) = (Some((number, index)), None);
@@ -189,17 +189,18 @@ fn reset(shared: &Shared, context: usize) {
     let held = std::mem::take(&mut context.held);
     for handle in &mut context.handles {
         (handle.result, handle.request) = (Value::Nil, None);
-        if let Ok(mut response) = handle.response.borrow_mut::<Response>() {
-            *response = Response::empty();
-        }
+        *handle.response.value.borrow_mut() = Response::empty();
         children.extend(handle.child);
     }
     // A program that still uses an object has an empty one.
-    for object in context.objects.iter().chain(&context.request) {
-        if let Ok(mut request) = object.borrow_mut::<Request>() {
-            request.0 = None;
-        } else if let Ok(mut response) = object.borrow_mut::<Response>() {
-            *response = Response::empty();
+    if let Some(request) = &context.request {
+        request.value.borrow_mut().0 = None;
+    }
+    for object in &context.objects {
+        if let Ok(request) = value_of::<Request>(object) {
+            request.borrow_mut().0 = None;
+        } else if let Ok(response) = value_of::<Response>(object) {
+            *response.borrow_mut() = Response::empty();
         }
     }
     worker.held -= held;

@@ -23,7 +23,9 @@ use mlua::{AnyUserData, Function, Thread, Value};
 use crate::easing::Easing;
 use crate::functions::Functions;
 use crate::line;
+use crate::object::{Object, Request};
 use crate::pool::Pool;
+use crate::response::Response;
 use crate::router::Router;
 use crate::wait::{End, Waits};
 
@@ -108,9 +110,9 @@ pub struct Handle {
     /// The result: a response, or the text of a function. The object of a response is used again.
     pub result: Value,
     /// The object for responses of backends.
-    pub response: AnyUserData,
+    pub response: Object<Response>,
     /// The request.
-    pub request: Option<AnyUserData>,
+    pub request: Option<Object<Request>>,
     /// Called with the result.
     pub callback: Option<Function>,
     /// The context of the function that it leads to.
@@ -155,7 +157,7 @@ pub struct Context {
     /// The context and the handle that it belongs to.
     pub parent: Option<(usize, usize)>,
     /// The client's request, of a context without a parent.
-    pub request: Option<AnyUserData>,
+    pub request: Option<Object<Request>>,
     /// The client, until it has its answer.
     pub caller: Option<Caller>,
     /// Descriptor of the client.
@@ -182,7 +184,7 @@ pub enum After {
     /// Waits for a timer.
     Sleep,
     /// Carries out a request on the cache of this server.
-    Internal(AnyUserData),
+    Internal(Rc<RefCell<Request>>),
 }
 
 /// A step of the engine.

@@ -16,7 +16,7 @@ use mlua::{
 use super::constants::wait as modes;
 use super::error;
 use super::methods::Methods as _;
-use super::request::Request;
+use crate::object::{Held, Object, Request, value_of};
 use crate::response::Response;
 use crate::wait::{Mode, Rank, State};
 use crate::worker::{After, Context, Shared, Worker};
@@ -60,7 +60,8 @@ impl UserData for ContextObject {
             if this.with(|context| Ok(context.waits.is_waiting()))? {
                 return Err(error("enqueue: cannot enqueue new requests while in a wait"));
             }
-            check_key(&request)?;
+            let request = Object::of(request)?;
+            check_key(&request.value.borrow())?;
             match handles {
                 Value::Table(list) => {
                     for handle in list.sequence_values::<Value>() {
@@ -100,8 +101,12 @@ impl UserData for ContextObject {
         fields.method("worst_result", |_, this, handles: Value| this.pick(&handles, "worst_result", worst));
         fields.method("cfd", |_, this, ()| this.with(|context| Ok(context.fd)));
         fields.method("tls_peer_cn", |_, _, ()| Ok(Value::Nil));
-        fields.method("request_new", |lua, this, ()| this.own(lua.create_userdata(Request(None))?));
-        fields.method("response_new", |lua, this, ()| this.own(lua.create_userdata(Response::empty())?));
+        fields.method("request_new", |lua, this, ()| {
+            this.own(lua.create_userdata(Held::<Request>::default())?)
+        });
+        fields.method("response_new", |lua, this, ()| {
+            this.own(lua.create_userdata(Held::new(Response::empty()))?)
+        });
     }
 }
 
@@ -183,7 +188,7 @@ fn index(context: &Context, handle: &Value) -> Option<usize> {
 }
 
 /// Queues a request for a handle, if that is idle. Returns the number of the handle.
-fn queue(context: &mut Context, request: &AnyUserData, handle: &Value) -> Result<usize> {
+fn queue(context: &mut Context, request: &Object<Request>, handle: &Value) -> Result<usize> {
     let number = index(context, handle).ok_or_else(|| error("attempted to enqueue an invalid handle"))?;
     if context.waits.enqueue(number)
         && let Some(handle) = context.handles.get_mut(number)
@@ -193,8 +198,8 @@ fn queue(context: &mut Context, request: &AnyUserData, handle: &Value) -> Result
     Ok(number)
 }
 
-fn check_key(request: &AnyUserData) -> Result<()> {
-    if request.borrow::<Request>()?.get()?.key().is_empty() {
+fn check_key(request: &Request) -> Result<()> {
+    if request.get()?.key().is_empty() {
         return Err(error("cannot queue requests without a key"));
     }
     Ok(())
@@ -307,7 +312,8 @@ impl Call {
                 let Value::UserData(request) = first else {
                     return Err(error("bad argument #1 to 'enqueue_and_wait' (mcp.request expected)"));
                 };
-                check_key(&request)?;
+                let request = Object::of(request)?;
+                check_key(&request.value.borrow())?;
                 if !matches!(second, Value::Integer(_) | Value::Number(_)) {
                     return Err(error("invalid handle passed to enqueue_and_wait"));
                 }
@@ -335,7 +341,8 @@ impl Call {
                 let Value::UserData(request) = first else {
                     return Err(error("bad argument #1 to 'internal' (mcp.request expected)"));
                 };
-                check_key(&request)?;
+                let request = value_of::<Request>(&request)?;
+                check_key(&request.borrow())?;
                 After::Internal(request)
             }
         };

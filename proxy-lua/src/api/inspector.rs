@@ -5,10 +5,10 @@ use mlua::{
     Value, Variadic,
 };
 
-use super::request::Request;
 use super::steps::{self, Subject};
 use super::{error, text};
 use crate::inspector::{Answer, NotMeta, Step};
+use crate::object::{Request, value_of};
 use crate::response::Response;
 
 /// Steps, each with the map that translates its answer, if it has one.
@@ -29,14 +29,16 @@ impl Inspector {
         let wrong = |_| error("bad argument #2 (invalid argument to inspector object)");
         match self.subject {
             Subject::Request => {
-                let request = object.borrow::<Request>().map_err(wrong)?;
+                let request = value_of::<Request>(object).map_err(wrong)?;
+                let request = request.borrow();
                 let request = request.get()?;
                 for (step, map) in &self.steps {
                     push(lua, step.of_request(request), map.as_ref(), &mut values)?;
                 }
             }
             Subject::Response => {
-                let response = object.borrow::<Response>().map_err(wrong)?;
+                let response = value_of::<Response>(object).map_err(wrong)?;
+                let response = response.borrow();
                 for (step, map) in &self.steps {
                     let answer = step.of_response(&response);
                     let answer =

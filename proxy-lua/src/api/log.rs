@@ -7,8 +7,8 @@ use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::proxy::program::ServerView;
 use mlua::{AnyUserData, Lua, LuaString, Result, Table, Value};
 
-use super::request::Request;
 use crate::line;
+use crate::object::{Request, value_of};
 use crate::response::Response;
 use crate::wait::Rank;
 use crate::worker::{LineKind, Shared, Worker};
@@ -49,20 +49,20 @@ pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     mcp.set("log", lua.create_function(log)?)?;
     let state = Rc::clone(shared);
     let log = move |_: &Lua, (request, response, detail, fd): Logged| {
-        let (request, response) = (request.borrow::<Request>()?, read(&response));
-        log_request(&mut state.borrow_mut(), &request, &response, detail.as_ref(), fd);
+        let (request, response) = (value_of::<Request>(&request)?, read(&response));
+        log_request(&mut state.borrow_mut(), &request.borrow(), &response, detail.as_ref(), fd);
         Ok(())
     };
     mcp.set("log_req", lua.create_function(log)?)?;
     let state = Rc::clone(shared);
     let log = move |_: &Lua, (millis, rate, all_errors, request, response, detail, fd): Sample| {
-        let (request, response) = (request.borrow::<Request>()?, read(&response));
+        let (request, response) = (value_of::<Request>(&request)?, read(&response));
         let mut worker = state.borrow_mut();
         let is_error = all_errors.as_boolean().unwrap_or(!all_errors.is_nil()) && response.status != 0;
         let micros = u64::try_from(millis).unwrap_or(0).saturating_mul(1000);
         let is_slow = micros > 0 && response.elapsed > micros;
         if is_error || is_slow || u64::try_from(rate).is_ok_and(|rate| worker.draw(rate)) {
-            log_request(&mut worker, &request, &response, detail.as_ref(), fd);
+            log_request(&mut worker, &request.borrow(), &response, detail.as_ref(), fd);
         }
         Ok(())
     };
@@ -79,15 +79,21 @@ struct Shown {
     backend: Option<String>,
 }
 
-fn read(value: &Value) -> Shown {
-    let response = value.as_userdata().and_then(|object| object.borrow::<Response>().ok());
-    response.map_or_else(Shown::default, |response| Shown {
-        kind: response.kind(),
-        code: response.code(),
-        status: response.status(),
-        elapsed: response.elapsed,
-        backend: Some(response.backend.as_deref().unwrap_or("internal:0").to_owned()),
-    })
+fn read(response: &Value) -> Shown {
+    let response = response.as_userdata().and_then(|object| value_of::<Response>(object).ok());
+    response.map_or_else(Shown::default, |response| Shown::new(&response.borrow()))
+}
+
+impl Shown {
+    fn new(response: &Response) -> Self {
+        Self {
+            kind: response.kind(),
+            code: response.code(),
+            status: response.status(),
+            elapsed: response.elapsed,
+            backend: Some(response.backend.as_deref().unwrap_or("internal:0").to_owned()),
+        }
+    }
 }
 
 fn log_request(
@@ -133,13 +139,7 @@ pub fn log_reply(
     fd: i32,
     tag: &str,
 ) {
-    let shown = Shown {
-        kind: response.kind(),
-        code: response.code(),
-        status: response.status(),
-        elapsed: response.elapsed,
-        backend: Some(response.backend.as_deref().unwrap_or("internal:0").to_owned()),
-    };
+    let shown = Shown::new(response);
     let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
     worker
         .line(LineKind::Request, || text(&shown, rank, fd.into(), tag, line.as_deref().unwrap_or_default()));

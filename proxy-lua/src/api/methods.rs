@@ -5,20 +5,14 @@
 
 use std::marker::PhantomData;
 
-use mlua::{
-    FromLuaMulti, IntoLua, IntoLuaMulti, Lua, Result, UserDataFields, UserDataRef, UserDataRefMut, Value,
-};
+use mlua::{Error, FromLuaMulti, IntoLua, IntoLuaMulti, Lua, Result, UserDataFields, UserDataRef, Value};
+
+use crate::object::Held;
 
 /// Adds methods to an object without methods of mlua.
 pub(super) trait Methods<T: 'static> {
-    /// Adds a method that reads the object.
+    /// Adds a method.
     fn method<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &T, A) -> Result<R> + 'static)
-    where
-        A: FromLuaMulti + 'static,
-        R: IntoLuaMulti + 'static;
-
-    /// Adds a method that changes the object.
-    fn method_mut<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &mut T, A) -> Result<R> + 'static)
     where
         A: FromLuaMulti + 'static,
         R: IntoLuaMulti + 'static;
@@ -33,15 +27,44 @@ impl<T: 'static, F: UserDataFields<T>> Methods<T> for F {
         let call = move |lua: &Lua, (this, arguments): (UserDataRef<T>, A)| method(lua, &this, arguments);
         self.add_field(name, Method(call, PhantomData));
     }
+}
 
-    fn method_mut<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &mut T, A) -> Result<R> + 'static)
+/// Adds methods to an object that the machine has, too.
+pub(super) trait ValueMethods<T: 'static> {
+    /// Adds a method that reads the value.
+    fn reads<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &T, A) -> Result<R> + 'static)
+    where
+        A: FromLuaMulti + 'static,
+        R: IntoLuaMulti + 'static;
+
+    /// Adds a method that changes the value.
+    fn changes<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &mut T, A) -> Result<R> + 'static)
+    where
+        A: FromLuaMulti + 'static,
+        R: IntoLuaMulti + 'static;
+}
+
+impl<T: 'static, F: UserDataFields<Held<T>>> ValueMethods<T> for F {
+    fn reads<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &T, A) -> Result<R> + 'static)
     where
         A: FromLuaMulti + 'static,
         R: IntoLuaMulti + 'static,
     {
-        let call =
-            move |lua: &Lua, (mut this, arguments): (UserDataRefMut<T>, A)| method(lua, &mut this, arguments);
-        self.add_field(name, Method(call, PhantomData));
+        self.method(name, move |lua, this, arguments| {
+            let value = this.0.try_borrow().map_err(|_| Error::UserDataBorrowError)?;
+            method(lua, &value, arguments)
+        });
+    }
+
+    fn changes<A, R>(&mut self, name: &str, method: impl Fn(&Lua, &mut T, A) -> Result<R> + 'static)
+    where
+        A: FromLuaMulti + 'static,
+        R: IntoLuaMulti + 'static,
+    {
+        self.method(name, move |lua, this, arguments| {
+            let mut value = this.0.try_borrow_mut().map_err(|_| Error::UserDataBorrowMutError)?;
+            method(lua, &mut value, arguments)
+        });
     }
 }
 

@@ -46,6 +46,7 @@ mod testing {
     use mlua::Lua;
 
     use super::{constants, errors, inspector, mutator, request};
+    use crate::object::{Held, Request};
     use crate::response::Response;
     use crate::worker::Shared;
 
@@ -72,11 +73,11 @@ mod testing {
         let globals = lua.globals();
         globals.set("mcp", mcp).unwrap();
         let reply = |text: &str| Response::parse(text.as_bytes().to_vec());
-        globals.set("va", reply("VA 2 kkey Oab\r\nhi\r\n")).unwrap();
-        globals.set("stored", reply("STORED\r\n")).unwrap();
-        let empty_request = lua.create_function(|_, ()| Ok(request::Request::default())).unwrap();
+        globals.set("va", Held::new(reply("VA 2 kkey Oab\r\nhi\r\n"))).unwrap();
+        globals.set("stored", Held::new(reply("STORED\r\n"))).unwrap();
+        let empty_request = lua.create_function(|_, ()| Ok(Held::<Request>::default())).unwrap();
         globals.set("empty_request", empty_request).unwrap();
-        let empty_response = lua.create_function(|_, ()| Ok(Response::empty())).unwrap();
+        let empty_response = lua.create_function(|_, ()| Ok(Held::new(Response::empty()))).unwrap();
         globals.set("empty_response", empty_response).unwrap();
         lua.load(format!("{PRELUDE}\n{program}")).exec().unwrap();
     }

@@ -1,15 +1,18 @@
 //! `mcp.req_mutator_new` and `mcp.res_mutator_new`.
 
+use std::cell::{Ref, RefCell};
+use std::rc::Rc;
+
 use memcache_core::internal::proxy::request::ClientRequest;
 use mlua::{
     AnyUserData, BorrowedBytes, Error, Lua, LuaString, MetaMethod, Result, Table, UserData, UserDataMethods,
-    UserDataRef, Value, Variadic,
+    Value, Variadic,
 };
 
-use super::request::Request;
 use super::steps::{self, Subject};
 use super::{error, text};
 use crate::mutator::{Argument, Step, Unsuitable, build};
+use crate::object::{Request, value_of};
 use crate::request::LINE_MAX;
 use crate::response::Response;
 
@@ -31,21 +34,29 @@ impl UserData for Mutator {
     }
 }
 
-/// An argument, borrowed from Lua.
-enum Held {
+/// An argument.
+enum Kept {
     Plain(Argument<'static>),
     Text(BorrowedBytes),
-    Request(UserDataRef<Request>),
-    Response(UserDataRef<Response>),
+    Request(Rc<RefCell<Request>>),
+    Response(Rc<RefCell<Response>>),
 }
 
-impl Held {
-    fn new(value: &Value) -> Self {
-        match value {
+/// An argument with its value borrowed.
+enum Borrowed<'a> {
+    Plain(&'a Argument<'static>),
+    Text(&'a [u8]),
+    Request(Ref<'a, Request>),
+    Response(Ref<'a, Response>),
+}
+
+impl Kept {
+    fn new(argument: &Value) -> Self {
+        match argument {
             Value::Nil => Self::Plain(Argument::Nil),
             Value::Boolean(value) => Self::Plain(Argument::Bool(*value)),
             Value::String(text) => Self::Text(text.as_bytes()),
-            Value::UserData(object) => match (object.borrow(), object.borrow()) {
+            Value::UserData(object) => match (value_of(object), value_of(object)) {
                 (Ok(request), _) => Self::Request(request),
                 (_, Ok(response)) => Self::Response(response),
                 _ => Self::Plain(Argument::Other),
@@ -54,6 +65,17 @@ impl Held {
         }
     }
 
+    fn borrow(&self) -> Borrowed<'_> {
+        match self {
+            Self::Plain(argument) => Borrowed::Plain(argument),
+            Self::Text(text) => Borrowed::Text(text),
+            Self::Request(request) => Borrowed::Request(request.borrow()),
+            Self::Response(response) => Borrowed::Response(response.borrow()),
+        }
+    }
+}
+
+impl Borrowed<'_> {
     fn argument(&self) -> Argument<'_> {
         match self {
             Self::Plain(Argument::Nil) => Argument::Nil,
@@ -72,27 +94,23 @@ impl Mutator {
         let wrong = |_| error("bad argument #2 (invalid argument to mutator object)");
         match self.subject {
             Subject::Request => {
-                let has_value = object
-                    .borrow::<Request>()
-                    .map_err(wrong)?
-                    .0
-                    .as_ref()
-                    .is_some_and(|r| !r.value().is_empty());
-                if has_value {
+                let request = value_of::<Request>(object).map_err(wrong)?;
+                if request.borrow().0.as_ref().is_some_and(|r| !r.value().is_empty()) {
                     return Err(error("mutator: request has already been rendered"));
                 }
             }
             Subject::Response => {
-                if !object.borrow::<Response>().map_err(wrong)?.bytes().is_empty() {
+                if !value_of::<Response>(object).map_err(wrong)?.borrow().bytes().is_empty() {
                     return Err(error("mutator: result has already been rendered"));
                 }
             }
         }
-        let (line, value) = {
-            let held: Vec<Held> = arguments.iter().map(Held::new).collect();
-            let arguments: Vec<Argument<'_>> = held.iter().map(Held::argument).collect();
+        let (line, block) = {
+            let kept: Vec<Kept> = arguments.iter().map(Kept::new).collect();
+            let borrowed: Vec<Borrowed<'_>> = kept.iter().map(Kept::borrow).collect();
+            let arguments: Vec<Argument<'_>> = borrowed.iter().map(Borrowed::argument).collect();
             match build(&self.steps, &arguments) {
-                Ok((line, value)) => (line, value.to_vec()),
+                Ok((line, block)) => (line, block.to_vec()),
                 Err(Unsuitable) => return Ok(Variadic::from_iter([false])),
             }
         };
@@ -102,16 +120,16 @@ impl Mutator {
                 if line.len() + 3 > LINE_MAX {
                     return Err(error("mutator: new request is too long"));
                 }
-                let request = ClientRequest::parse(&line, &value);
+                let request = ClientRequest::parse(&line, &block);
                 let request = request.map_err(|_| error("mutator: failed to parse new request"))?;
-                object.borrow_mut::<Request>()?.0 = Some(request);
+                value_of::<Request>(object)?.borrow_mut().0 = Some(request);
             }
             Subject::Response => {
-                let response = Response::parse([line.as_slice(), b"\r\n", &value].concat());
+                let response = Response::parse([line.as_slice(), b"\r\n", &block].concat());
                 if response.is_garbage() {
                     return Err(error("mutator: failed to parse new result"));
                 }
-                *object.borrow_mut::<Response>()? = response;
+                *value_of::<Response>(object)?.borrow_mut() = response;
             }
         }
         Ok(Variadic::new())

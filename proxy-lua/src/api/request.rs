@@ -9,61 +9,43 @@ use mlua::{
     AnyUserData, Lua, LuaString, Result, Table, UserData, UserDataFields, UserDataRef, Value, Variadic,
 };
 
-use super::methods::Methods as _;
+use super::methods::ValueMethods as _;
 use super::{error, text};
+use crate::object::{Held, Request, value_of};
 use crate::request::{self, LINE_MAX};
 use crate::response::Response;
 use crate::worker::Shared;
 
-/// A request of a client or of a program. It is `None` before a mutator fills it, and after the
-/// request of the client has ended.
-#[derive(Debug, Default)]
-pub struct Request(pub Option<ClientRequest>);
-
-impl Request {
-    /// Returns the request.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub fn get(&self) -> Result<&ClientRequest> {
-        self.0.as_ref().ok_or_else(|| error("request: object has no request"))
-    }
-
-    fn get_mut(&mut self) -> Result<&mut ClientRequest> {
-        self.0.as_mut().ok_or_else(|| error("request: object has no request"))
-    }
-}
-
-impl UserData for Request {
+impl UserData for Held<Request> {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.method("command", |_, this, ()| Ok(this.get()?.command.number));
-        fields.method("key", |lua, this, ()| lua.create_string(this.get()?.key()));
-        fields.method_mut("ltrimkey", |_, this, count: i64| {
+        fields.reads("command", |_, this, ()| Ok(this.get()?.command.number));
+        fields.reads("key", |lua, this, ()| lua.create_string(this.get()?.key()));
+        fields.changes("ltrimkey", |_, this, count: i64| {
             let trimmed = usize::try_from(count)
                 .is_ok_and(|count| this.0.as_mut().is_some_and(|r| r.trim_key(count, 0)));
             trimmed.then_some(count).ok_or_else(|| error("ltrimkey cannot zero out key"))
         });
-        fields.method_mut("rtrimkey", |_, this, count: i64| {
+        fields.changes("rtrimkey", |_, this, count: i64| {
             let trimmed = usize::try_from(count)
                 .is_ok_and(|count| this.0.as_mut().is_some_and(|r| r.trim_key(0, count)));
             trimmed.then_some(count).ok_or_else(|| error("rtrimkey cannot zero out key"))
         });
-        fields.method("raw_line", |lua, this, ()| lua.create_string(this.get()?.line()));
-        fields.method("raw_value", |lua, this, ()| {
+        fields.reads("raw_line", |lua, this, ()| lua.create_string(this.get()?.line()));
+        fields.reads("raw_value", |lua, this, ()| {
             let value = Some(this.get()?.value()).filter(|value| !value.is_empty());
             value.map(|value| lua.create_string(value)).transpose()
         });
-        fields.method("ntokens", |_, this, ()| Ok(Tokens::new(this.get()?.line()).len()));
-        fields.method_mut("token", |lua, this, arguments: Variadic<Value>| token(lua, this, &arguments));
-        fields.method("token_int", |_, this, at: Option<i64>| {
+        fields.reads("ntokens", |_, this, ()| Ok(Tokens::new(this.get()?.line()).len()));
+        fields.changes("token", |lua, this, arguments: Variadic<Value>| token(lua, this, &arguments));
+        fields.reads("token_int", |_, this, at: Option<i64>| {
             let index = at.and_then(|at| usize::try_from(at).ok()?.checked_sub(1));
             // As in memcached, the command is not taken for a number.
             let index = index.filter(|index| *index > 0);
             Ok(index.and_then(|index| Tokens::new(this.0.as_ref()?.line()).get(index).and_then(strict_i64)))
         });
         add_flag_methods(fields);
-        fields.method("match_res", |_, this, response: UserDataRef<Response>| {
-            Ok(match request::match_response(this.get()?, &response) {
+        fields.reads("match_res", |_, this, response: UserDataRef<Held<Response>>| {
+            Ok(match request::match_response(this.get()?, &response.0.borrow()) {
                 Ok(matched) => (matched, None),
                 Err(difference) => (false, Some(difference)),
             })
@@ -71,12 +53,12 @@ impl UserData for Request {
     }
 }
 
-fn add_flag_methods<F: UserDataFields<Request>>(fields: &mut F) {
-    fields.method("has_flag", |_, this, flag: LuaString| {
+fn add_flag_methods<F: UserDataFields<Held<Request>>>(fields: &mut F) {
+    fields.reads("has_flag", |_, this, flag: LuaString| {
         let flag = token_letter(&flag)?;
         Ok(this.get()?.flags().has(flag))
     });
-    fields.method_mut("flag_token", |lua, this, (flag, new): (LuaString, Option<Value>)| {
+    fields.changes("flag_token", |lua, this, (flag, new): (LuaString, Option<Value>)| {
         let flag = token_letter(&flag)?;
         let request = this.get_mut()?;
         let Some(place) = request::flag_place(request, flag) else {
@@ -91,14 +73,14 @@ fn add_flag_methods<F: UserDataFields<Request>>(fields: &mut F) {
         }
         Ok((true, old))
     });
-    fields.method("flag_token_int", |_, this, flag: LuaString| {
+    fields.reads("flag_token_int", |_, this, flag: LuaString| {
         let bytes = flag.as_bytes();
         let [flag] = *bytes else { return Err(error("has_flag(): meta flag must be a single character")) };
         // memcached says of a flag without a text that it is not there.
         let text = request::flag(this.get()?, flag).filter(|text| !text.is_empty());
         Ok((text.is_some(), text.and_then(strict_i64)))
     });
-    fields.method_mut("flag_add", |lua, this, (flag, new): (LuaString, Option<Value>)| {
+    fields.changes("flag_add", |lua, this, (flag, new): (LuaString, Option<Value>)| {
         let flag = letter(&flag)?;
         let request = this.get_mut()?;
         if request.flags().has(flag) {
@@ -107,20 +89,17 @@ fn add_flag_methods<F: UserDataFields<Request>>(fields: &mut F) {
         let new = flag_text(lua, new.as_ref())?;
         Ok(request::append_flag(request, flag, &new))
     });
-    fields.method_mut("flag_set", |lua, this, (flag, new): (LuaString, Option<Value>)| {
+    fields.changes("flag_set", |lua, this, (flag, new): (LuaString, Option<Value>)| {
         let flag = letter(&flag)?;
         let new = flag_text(lua, new.as_ref())?;
         Ok(request::set_flag(this.get_mut()?, flag, flag, &new))
     });
-    fields.method_mut(
-        "flag_replace",
-        |lua, this, (old, flag, new): (LuaString, LuaString, Option<Value>)| {
-            let (old, flag) = (letter(&old)?, letter(&flag)?);
-            let new = flag_text(lua, new.as_ref())?;
-            Ok(request::set_flag(this.get_mut()?, old, flag, &new))
-        },
-    );
-    fields.method_mut("flag_del", |_, this, flag: LuaString| {
+    fields.changes("flag_replace", |lua, this, (old, flag, new): (LuaString, LuaString, Option<Value>)| {
+        let (old, flag) = (letter(&old)?, letter(&flag)?);
+        let new = flag_text(lua, new.as_ref())?;
+        Ok(request::set_flag(this.get_mut()?, old, flag, &new))
+    });
+    fields.changes("flag_del", |_, this, flag: LuaString| {
         let flag = letter(&flag)?;
         Ok(request::remove_flag(this.get_mut()?, flag))
     });
@@ -187,7 +166,7 @@ pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     let make = move |_: &Lua, (line, value): (LuaString, Option<Value>)| {
         let request = new(&line, value)?;
         state.borrow_mut().made += request.get()?.held();
-        Ok(request)
+        Ok(Held::new(request))
     };
     mcp.set("request", lua.create_function(make)?)
 }
@@ -196,10 +175,10 @@ pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
 fn new(line: &LuaString, value: Option<Value>) -> Result<Request> {
     let line = line.as_bytes();
     let copied = |object: &AnyUserData| -> Result<Vec<u8>> {
-        if let Ok(response) = object.borrow::<Response>() {
-            return Ok(response.value().to_vec());
+        if let Ok(response) = value_of::<Response>(object) {
+            return Ok(response.borrow().value().to_vec());
         }
-        Ok(object.borrow::<Request>()?.get()?.value().to_vec())
+        Ok(value_of::<Request>(object)?.borrow().get()?.value().to_vec())
     };
     let value = match value {
         Some(Value::String(value)) => {
@@ -311,7 +290,7 @@ mod tests {
     #[test]
     fn an_empty_object_is_an_error() {
         let lua = Lua::new();
-        lua.globals().set("r", Request::default()).unwrap();
+        lua.globals().set("r", Held::<Request>::default()).unwrap();
         let failed = lua.load("r:key()").exec().unwrap_err();
         assert_eq!(errors::message(&failed), "request: object has no request");
     }

@@ -1,43 +1,45 @@
 //! `mcp.response`.
 
-use mlua::{LuaString, MetaMethod, Result, UserData, UserDataFields, UserDataMethods};
+use mlua::{Lua, LuaString, MetaMethod, Result, UserData, UserDataFields, UserDataMethods};
 
-use super::methods::Methods as _;
+use super::methods::ValueMethods as _;
 use super::request::letter;
+use crate::object::Held;
 use crate::response::Response;
 
-impl UserData for Response {
+impl UserData for Held<Response> {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.method("ok", |_, this, ()| Ok(this.is_ok()));
-        fields.method("hit", |_, this, ()| Ok(this.is_hit()));
-        fields.method("code", |_, this, ()| Ok(this.code()));
-        fields.method("vlen", |_, this, ()| Ok(this.value_length()));
-        fields.method("elapsed", |_, this, ()| Ok(this.elapsed));
-        fields.method("line", |lua, this, ()| this.rest().map(|rest| lua.create_string(rest)).transpose());
-        fields.method("raw_string", |lua, this, ()| {
+        fields.reads("ok", |_, this, ()| Ok(this.is_ok()));
+        fields.reads("hit", |_, this, ()| Ok(this.is_hit()));
+        fields.reads("code", |_, this, ()| Ok(this.code()));
+        fields.reads("vlen", |_, this, ()| Ok(this.value_length()));
+        fields.reads("elapsed", |_, this, ()| Ok(this.elapsed));
+        fields.reads("line", |lua, this, ()| this.rest().map(|rest| lua.create_string(rest)).transpose());
+        fields.reads("raw_string", |lua, this, ()| {
             let bytes = Some(this.bytes()).filter(|bytes| !bytes.is_empty());
             bytes.map(|bytes| lua.create_string(bytes)).transpose()
         });
-        fields.method_mut("flag_blank", |_, this, flag: LuaString| Ok(this.blank_flag(letter(&flag)?)));
-        fields.method_mut("close", close);
+        fields.changes("flag_blank", |_, this, flag: LuaString| Ok(this.blank_flag(letter(&flag)?)));
+        fields.changes("close", |_, this, ()| {
+            this.close();
+            Ok(())
+        });
     }
 
     fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method_mut(MetaMethod::Close, close);
+        methods.add_meta_method(MetaMethod::Close, close);
     }
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "mlua wants a result")]
-fn close(_: &mlua::Lua, this: &mut Response, (): ()) -> Result<()> {
-    this.close();
+fn close(_: &Lua, this: &Held<Response>, (): ()) -> Result<()> {
+    this.0.borrow_mut().close();
     Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-    use mlua::Lua;
 
     use super::super::errors;
     use super::*;
@@ -50,9 +52,9 @@ mod tests {
         let parse = |text: &str| Response::parse(text.as_bytes().to_vec());
         let mut va = parse("VA 2 t5 Oab\r\nhi\r\n");
         va.elapsed = 7;
-        globals.set("va", va).unwrap();
-        globals.set("miss", parse("EN\r\n")).unwrap();
-        globals.set("failed", Response::failed()).unwrap();
+        globals.set("va", Held::new(va)).unwrap();
+        globals.set("miss", Held::new(parse("EN\r\n"))).unwrap();
+        globals.set("failed", Held::new(Response::failed())).unwrap();
         lua.load(
             r#"
             local function is(got, expected) assert(got == expected, tostring(got)) end
