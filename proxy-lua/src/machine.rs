@@ -18,7 +18,7 @@ use crate::api::errors::{message, summary};
 use crate::api::log;
 use crate::loaded::Loaded;
 use crate::object::{Held, Object, Request, value_of};
-use crate::response::{Mark, Response, code};
+use crate::response::{Response, code};
 use crate::slot;
 use crate::vm::{self, Budget, WorkerVm};
 use crate::wait::{End, Rank, State};
@@ -291,11 +291,7 @@ impl Machine {
         let worker = self.shared.borrow();
         let handle = worker.contexts.get(context).and_then(|context| context.handles.get(handle));
         let Some(Value::UserData(object)) = handle.map(|handle| &handle.result) else { return Rank::Error };
-        value_of::<Response>(object).map_or(Rank::Error, |response| match response.borrow().mark() {
-            Mark::Good => Rank::Good,
-            Mark::Ok => Rank::Ok,
-            Mark::Error => Rank::Error,
-        })
+        value_of::<Response>(object).map_or(Rank::Error, |response| response.borrow().rank())
     }
 
     fn set_result(&self, context: usize, handle: usize, value: Value) {

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use memcache_core::internal::protocol::tokens::{Tokens, strict_u32, strip_line_end};
 use memcache_core::internal::proxy::line::{Flags, place};
 
+use crate::wait::Rank;
+
 /// memcached's numbers of types.
 mod kind {
     pub const GET: u8 = 100;
@@ -53,28 +55,6 @@ pub mod code {
     pub const SHORT: i64 = 18;
     /// A line that has no form of a reply.
     pub const PARSE: i64 = 19;
-}
-
-/// The rank of a response, by which waits count it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Mark {
-    /// A well-formed reply that is not a miss of a read.
-    Good,
-    /// A miss of a read.
-    Ok,
-    /// An error, or no reply.
-    Error,
-}
-
-impl Mark {
-    /// Returns memcached's number of it.
-    pub fn number(self) -> i64 {
-        match self {
-            Self::Good => 8,
-            Self::Ok => 16,
-            Self::Error => 32,
-        }
-    }
 }
 
 /// A reply to a request.
@@ -204,11 +184,11 @@ impl Response {
     }
 
     /// Returns the rank of the response.
-    pub fn mark(&self) -> Mark {
+    pub fn rank(&self) -> Rank {
         match (self.is_ok, self.code) {
-            (true, code::END) => Mark::Ok,
-            (true, _) => Mark::Good,
-            (false, _) => Mark::Error,
+            (true, code::END) => Rank::Ok,
+            (true, _) => Rank::Good,
+            (false, _) => Rank::Error,
         }
     }
 
@@ -299,43 +279,43 @@ mod tests {
     }
 
     #[test]
-    fn types_codes_and_marks() {
+    fn types_codes_and_ranks() {
         let replies = [
-            ("18\r\n", 107, 15, Mark::Good),
-            ("HD\r\n", 101, 15, Mark::Good),
-            ("HD t5\n", 101, 15, Mark::Good),
-            ("VA 2 t5\r\nab\r\n", 101, 15, Mark::Good),
-            ("ME k exp=-1\r\n", 101, 15, Mark::Good),
-            ("EN\r\n", 101, 17, Mark::Ok),
-            ("EX\r\n", 101, 9, Mark::Good),
-            ("NF\r\n", 101, 13, Mark::Good),
-            ("NS\r\n", 101, 14, Mark::Good),
-            ("MN\r\n", 101, 16, Mark::Good),
-            ("XX\r\n", 101, 1, Mark::Error),
-            ("OK\r\n", 104, 15, Mark::Good),
-            ("END\r\n", 105, 17, Mark::Ok),
-            ("VALUE k 0 2\r\nab\r\nEND\r\n", 100, 15, Mark::Good),
-            ("STORED\r\n", 104, 8, Mark::Good),
-            ("EXISTS\r\n", 104, 9, Mark::Good),
-            ("DELETED\r\n", 104, 10, Mark::Good),
-            ("TOUCHED\r\n", 104, 11, Mark::Good),
-            ("NOT_FOUND\r\n", 104, 13, Mark::Good),
-            ("NOT_STORED\r\n", 104, 14, Mark::Good),
-            ("VERSION 1.6.45\r\n", 106, 12, Mark::Good),
-            ("ERROR\r\n", 108, 21, Mark::Error),
-            ("ERROR why\r\n", 108, 21, Mark::Error),
-            ("CLIENT_ERROR bad data chunk\r\n", 108, 22, Mark::Error),
-            ("SERVER_ERROR out of memory\r\n", 108, 23, Mark::Error),
-            ("VA x\r\n", 109, 19, Mark::Error),
-            ("nonsense\r\n", 109, 19, Mark::Error),
-            ("x\r\n", 109, 18, Mark::Error),
-            ("no end", 109, 19, Mark::Error),
+            ("18\r\n", 107, 15, Rank::Good),
+            ("HD\r\n", 101, 15, Rank::Good),
+            ("HD t5\n", 101, 15, Rank::Good),
+            ("VA 2 t5\r\nab\r\n", 101, 15, Rank::Good),
+            ("ME k exp=-1\r\n", 101, 15, Rank::Good),
+            ("EN\r\n", 101, 17, Rank::Ok),
+            ("EX\r\n", 101, 9, Rank::Good),
+            ("NF\r\n", 101, 13, Rank::Good),
+            ("NS\r\n", 101, 14, Rank::Good),
+            ("MN\r\n", 101, 16, Rank::Good),
+            ("XX\r\n", 101, 1, Rank::Error),
+            ("OK\r\n", 104, 15, Rank::Good),
+            ("END\r\n", 105, 17, Rank::Ok),
+            ("VALUE k 0 2\r\nab\r\nEND\r\n", 100, 15, Rank::Good),
+            ("STORED\r\n", 104, 8, Rank::Good),
+            ("EXISTS\r\n", 104, 9, Rank::Good),
+            ("DELETED\r\n", 104, 10, Rank::Good),
+            ("TOUCHED\r\n", 104, 11, Rank::Good),
+            ("NOT_FOUND\r\n", 104, 13, Rank::Good),
+            ("NOT_STORED\r\n", 104, 14, Rank::Good),
+            ("VERSION 1.6.45\r\n", 106, 12, Rank::Good),
+            ("ERROR\r\n", 108, 21, Rank::Error),
+            ("ERROR why\r\n", 108, 21, Rank::Error),
+            ("CLIENT_ERROR bad data chunk\r\n", 108, 22, Rank::Error),
+            ("SERVER_ERROR out of memory\r\n", 108, 23, Rank::Error),
+            ("VA x\r\n", 109, 19, Rank::Error),
+            ("nonsense\r\n", 109, 19, Rank::Error),
+            ("x\r\n", 109, 18, Rank::Error),
+            ("no end", 109, 19, Rank::Error),
         ];
-        for (text, kind, code, mark) in replies {
+        for (text, kind, code, rank) in replies {
             let response = parse(text);
-            assert_eq!((response.kind(), response.code(), response.mark()), (kind, code, mark), "{text}");
-            assert_eq!(response.is_ok(), mark != Mark::Error, "{text}");
-            assert_eq!(response.is_hit(), mark == Mark::Good, "{text}");
+            assert_eq!((response.kind(), response.code(), response.rank()), (kind, code, rank), "{text}");
+            assert_eq!(response.is_ok(), rank != Rank::Error, "{text}");
+            assert_eq!(response.is_hit(), rank == Rank::Good, "{text}");
             assert_eq!(response.bytes(), text.as_bytes());
         }
         let failed = Response::failed();

@@ -70,26 +70,30 @@ pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
 }
 
 /// The parts of a response that a line shows.
-#[derive(Default)]
 struct Shown {
     kind: u8,
     code: i64,
     status: i64,
+    rank: Rank,
     elapsed: u64,
     backend: Option<String>,
 }
 
 fn read(response: &Value) -> Shown {
     let response = response.as_userdata().and_then(|object| value_of::<Response>(object).ok());
-    response.map_or_else(Shown::default, |response| Shown::new(&response.borrow()))
+    response.map_or(Shown::NONE, |response| Shown::new(&response.borrow()))
 }
 
 impl Shown {
+    /// The parts of no response. As in memcached, its rank is good.
+    const NONE: Self = Self { kind: 0, code: 0, status: 0, rank: Rank::Good, elapsed: 0, backend: None };
+
     fn new(response: &Response) -> Self {
         Self {
             kind: response.kind(),
             code: response.code(),
             status: response.status(),
+            rank: response.rank(),
             elapsed: response.elapsed,
             backend: Some(response.backend.as_deref().unwrap_or("internal:0").to_owned()),
         }
@@ -103,25 +107,20 @@ fn log_request(
     detail: Option<&LuaString>,
     fd: Option<i64>,
 ) {
-    let rank = match (shown.status, shown.code) {
-        (0, crate::response::code::END) => Rank::Ok,
-        (0, _) => Rank::Good,
-        _ => Rank::Error,
-    };
     let detail = detail.map(LuaString::to_string_lossy).unwrap_or_default();
     let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
     worker.line(LineKind::Request, || {
-        text(shown, rank, fd.unwrap_or(0), &detail, line.as_deref().unwrap_or_default())
+        text(shown, fd.unwrap_or(0), &detail, line.as_deref().unwrap_or_default())
     });
 }
 
-fn text(shown: &Shown, rank: Rank, fd: i64, detail: &str, request: &str) -> String {
-    let rank = match rank {
+fn text(shown: &Shown, fd: i64, detail: &str, request: &str) -> String {
+    let rank = match shown.rank {
         Rank::Good => "good",
         Rank::Ok => "ok",
         Rank::Text | Rank::Error => "any",
     };
-    let Shown { kind, code, status, elapsed, backend } = shown;
+    let Shown { kind, code, status, rank: _, elapsed, backend } = shown;
     let backend = backend.as_deref().unwrap_or(":");
     line::one_line(format!(
         "type=proxy_req elapsed={elapsed} type={kind} code={code} status={status} res={rank} cfd={fd} be={backend} detail={} req={}",
@@ -139,10 +138,9 @@ pub fn log_reply(
     fd: i32,
     tag: &str,
 ) {
-    let shown = Shown::new(response);
+    let shown = Shown { rank, ..Shown::new(response) };
     let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
-    worker
-        .line(LineKind::Request, || text(&shown, rank, fd.into(), tag, line.as_deref().unwrap_or_default()));
+    worker.line(LineKind::Request, || text(&shown, fd.into(), tag, line.as_deref().unwrap_or_default()));
 }
 
 /// Returns the start of a text.
