@@ -12,6 +12,7 @@ use memcache_core::ProxyError;
 use memcache_core::internal::proxy::backend::Backend;
 use memcache_core::internal::proxy::command::Command;
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
+use memcache_core::internal::proxy::distribution::POINTS;
 use memcache_core::internal::proxy::explain::{Event, Pretence, explain};
 use memcache_core::internal::proxy::health::Eject;
 use memcache_core::internal::proxy::pool::{Member, Pool};
@@ -156,6 +157,9 @@ fn describe(pool: &Pool) -> String {
     let mut out = format!("{counts}, {}", pool.distribution.name);
     if let Some(hash) = pool.key_hash {
         let _ = write!(out, ", {}", hash.name);
+    }
+    if pool.points != POINTS {
+        let _ = write!(out, ", {} points each", pool.points);
     }
     if pool.bounds.connections > 1 {
         let _ = write!(out, ", {} connections each", pool.bounds.connections);

@@ -47,21 +47,25 @@ pub struct Pool {
     pub rules: Option<Arc<ClientRules>>,
     /// The health of its backends, if they are probed.
     pub health: Option<PoolHealth>,
+    /// Points of a backend on a circle.
+    pub points: u32,
     seed: u64,
     placement: Placement,
 }
 
 impl Pool {
-    /// Builds a pool of backends. `seed` changes the hash of keys, if it is `xxh3`.
+    /// Builds a pool of backends. `points` is the number of points of each, and `seed` changes the
+    /// hash of keys, if it is `xxh3`.
     pub fn new(
         name: &str,
         backends: Vec<Backend>,
         distribution: &'static Distribution,
         key_hash: Option<&'static KeyHash>,
         filter: Option<KeyFilter>,
+        points: u32,
         seed: Option<&str>,
     ) -> Self {
-        let placement = distribution.build(&backends);
+        let placement = distribution.build(&backends, points);
         let seed = seed.map_or(0, |text| xxh3(text.as_bytes()));
         let bounds = Bounds::default();
         Self {
@@ -75,6 +79,7 @@ impl Pool {
             log: None,
             rules: None,
             health: None,
+            points,
             seed,
             placement,
         }
@@ -119,7 +124,7 @@ impl Pool {
             };
             self.backends.extend(backends.into_iter().filter(|backend| seen.insert(backend.to_string())));
         }
-        self.placement = self.distribution.build(&self.backends);
+        self.placement = self.distribution.build(&self.backends, self.points);
         if let Some(health) = &mut self.health {
             *health = PoolHealth::new(health.rules.clone(), self.backends.len());
         }

@@ -205,11 +205,11 @@ mod tests {
              pools{ p = { backends = { 'h:1', { host = 'i', port = 2, down = true }, 'j:3 _down_' },\n\
              backend_options = { connections = 2, flaptime = 0 },\n\
              options = { dist = mcp.dist_ring_hash, omode = 'ketama', hash = mcp.dist_ring_hash.hash, filter = 'tags', \
-             filter_conf = '{}' } } }\nroutes{ default = route_direct{ child = 'p' } }",
+             filter_conf = '{}', obuckets = 40 } } }\nroutes{ default = route_direct{ child = 'p' } }",
         );
         let pool = "\"p\" = { backends = [\"h:1\", { address = \"i:2\", down = true }, \
                     { address = \"j:3\", down = true }], connections = 2, failure_limit = 7, \
-                    read_timeout_ms = 500, key_hash = \"md5\", hash_tag = \"{}\", distribution = \"ketama_port\" }";
+                    read_timeout_ms = 500, key_hash = \"md5\", hash_tag = \"{}\", distribution = \"ketama_port\", points = 40 }";
         assert_eq!(text.unwrap().lines().find(|line| line.starts_with("\"p\"")).unwrap(), pool);
     }
 

@@ -270,7 +270,7 @@ fn backend(value: &Value, what: &str, line: usize, bounds: &Bounds) -> Found<(St
 /// Returns the keys for the options of a pool.
 fn pool_options(options: &Table, what: &str, line: usize) -> Found<Vec<String>> {
     let (mut keys, mut mode, mut is_ring) = (Vec::new(), None, false);
-    let (mut filter, mut filter_text) = (None, None);
+    let (mut filter, mut filter_text, mut points) = (None, None, None);
     for (name, value) in entries(options, line)? {
         let what = format!("{what}.options.{name}");
         match (name.as_str(), &value) {
@@ -290,7 +290,8 @@ fn pool_options(options: &Table, what: &str, line: usize) -> Found<Vec<String>> 
             ("filter", Value::String(text)) => filter = Some(text.to_string_lossy()),
             ("filter_conf", Value::String(text)) => filter_text = Some(text.to_string_lossy()),
             // A name of connections and a thread for them: nothing that a request shows.
-            ("beprefix" | "iothread", _) | ("obuckets", Value::Integer(160)) => {}
+            ("beprefix" | "iothread", _) => {}
+            ("obuckets", Value::Integer(count)) => points = Some(*count),
             _ => return fail(line, format!("{what} = {}: a native proxy does not have it", show(&value))),
         }
     }
@@ -312,6 +313,7 @@ fn pool_options(options: &Table, what: &str, line: usize) -> Found<Vec<String>> 
             Some(other) => return fail(line, format!("{what}.options.omode: unknown mode {}", quote(other))),
         };
         keys.push(format!("distribution = {}", quote(distribution)));
+        keys.extend(points.map(|points| format!("points = {points}")));
         // The default of these distributions is another hash.
         if !keys.iter().any(|key| key.starts_with("key_hash")) {
             keys.push("key_hash = \"xxh3\"".into());

@@ -589,6 +589,14 @@ mod tests {
         ),
         ("route = 'a'\n[pools.c]", "4: pools.c: backends is missing"),
         (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\npoints = 8",
+            "6: pools.c.points: distribution jump has no",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\npoints = 6\ndistribution = 'ketama'",
+            "6: pools.c.points: must be a multiple of 4, because ketama has 4 by each hash, got 6",
+        ),
+        (
             "route = 'a'\n[pools.c]\nbackends = []",
             "5: pools.c.backends: a pool must have 1 to 1000 backends, got 0",
         ),

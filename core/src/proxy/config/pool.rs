@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::super::backend::{Address, Backend, DEFAULT_PORT};
 use super::super::bounds::Bounds;
-use super::super::distribution::{DISTRIBUTIONS, Distribution};
+use super::super::distribution::{DISTRIBUTIONS, Distribution, POINTS};
 use super::super::filter::KeyFilter;
 use super::super::hash::{KEY_HASHES, KeyHash};
 use super::super::health::{EJECTS, Eject, Health, PoolHealth, Probe};
@@ -42,12 +42,15 @@ const BOUNDS: [&str; 10] = [
     "connections",
     "tls",
 ];
+/// Points of a backend at most.
+const MAX_POINTS: u64 = 1000;
 /// Weight of a backend at most.
 const MAX_WEIGHT: u32 = 1000;
 
 /// Reads a pool.
 pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
-    let own = ["backends", "distribution", "key_hash", "hash_tag", "hash_stop", "seed", "health", "log"];
+    let own =
+        ["backends", "distribution", "points", "key_hash", "hash_tag", "hash_stop", "seed", "health", "log"];
     table.allow(&[&own[..], &BOUNDS].concat())?;
     let distribution = match table.get("distribution") {
         Some(entry) => {
@@ -69,6 +72,7 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
     };
     let members = members(&table.required("backends")?, distribution)?;
     let filter = filter(table)?;
+    let points = points(table, distribution)?;
     let seed = table.get("seed");
     if let Some(entry) = seed.as_ref().filter(|_| !key_hash.is_some_and(KeyHash::is_seeded)) {
         return entry.fail("only key_hash = \"xxh3\" has a seed");
@@ -78,7 +82,7 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
         Member::Backend(backend) => Some(backend.clone()),
         Member::Source(_) => None,
     });
-    let mut pool = Pool::new(name, fixed.collect(), distribution, key_hash, filter, seed);
+    let mut pool = Pool::new(name, fixed.collect(), distribution, key_hash, filter, points, seed);
     pool.members = (members.len() > pool.backends.len()).then_some(members);
     pool.bounds = bounds(table)?;
     if let Some(entry) = table.get("health") {
@@ -90,6 +94,19 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
         Some(entry) if has_socket => entry.fail("a Unix socket has no TLS"),
         _ => Ok(pool),
     }
+}
+
+/// Reads the number of points of a backend.
+fn points(table: &Table<'_>, distribution: &Distribution) -> Result<u32, ConfigFault> {
+    let Some(entry) = table.get("points") else { return Ok(POINTS) };
+    let Some(step) = distribution.point_step else {
+        return entry.fail(&format!("distribution {} has no points", distribution.name));
+    };
+    let points = table.needed_number("points", 1, MAX_POINTS)? as u32;
+    if points.is_multiple_of(step) {
+        return Ok(points);
+    }
+    entry.wanted(&format!("a multiple of {step}, because {} has {step} by each hash", distribution.name))
 }
 
 /// Reads the keys about connections.

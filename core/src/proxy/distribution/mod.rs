@@ -32,7 +32,9 @@ pub struct Distribution {
     pub key_hash: Option<&'static str>,
     /// Whether the weights of backends count.
     pub is_weighted: bool,
-    build: fn(&[Backend]) -> Placement,
+    /// Numbers of points of a backend are multiples of this. `None` if there is no choice of them.
+    pub point_step: Option<u32>,
+    build: fn(&[Backend], u32) -> Placement,
 }
 
 /// All distributions.
@@ -41,55 +43,64 @@ pub static DISTRIBUTIONS: [Distribution; 9] = [
         name: "jump",
         key_hash: Some("xxh3"),
         is_weighted: false,
-        build: |backends| Placement::Jump(backends.len() as u32),
+        point_step: None,
+        build: |backends, _| Placement::Jump(backends.len() as u32),
     },
     Distribution {
         name: "ring",
         key_hash: Some("xxh3"),
         is_weighted: false,
-        build: |backends| Placement::ring(Ring::Xxh3, backends, POINTS),
+        point_step: Some(1),
+        build: |backends, points| Placement::ring(Ring::Xxh3, backends, points),
     },
     Distribution {
         name: "ketama",
         key_hash: Some("md5"),
         is_weighted: true,
-        build: |backends| Placement::Circle(ketama::build(backends)),
+        point_step: Some(4),
+        build: |backends, points| Placement::Circle(ketama::build(backends, points)),
     },
     Distribution {
         name: "ketama_port",
         key_hash: Some("md5"),
         is_weighted: true,
-        build: |backends| Placement::Circle(ketama::build_with_port(backends)),
+        point_step: Some(4),
+        build: |backends, points| Placement::Circle(ketama::build_with_port(backends, points)),
     },
     Distribution {
         name: "evcache",
         key_hash: Some("md5"),
         is_weighted: false,
-        build: |backends| Placement::ring(Ring::Evcache, backends, POINTS),
+        point_step: Some(4),
+        build: |backends, points| Placement::ring(Ring::Evcache, backends, points),
     },
     Distribution {
         name: "libmemcached",
         key_hash: Some("one_at_a_time"),
         is_weighted: false,
-        build: |backends| Placement::Circle(libmemcached::build(backends)),
+        point_step: None,
+        build: |backends, _| Placement::Circle(libmemcached::build(backends)),
     },
     Distribution {
         name: "dalli",
         key_hash: Some("crc32a"),
         is_weighted: true,
-        build: |backends| Placement::Circle(dalli::build(backends)),
+        point_step: None,
+        build: |backends, _| Placement::Circle(dalli::build(backends)),
     },
     Distribution {
         name: "modula",
         key_hash: Some("one_at_a_time"),
         is_weighted: true,
-        build: |backends| Placement::Modula(modula::build(backends)),
+        point_step: None,
+        build: |backends, _| Placement::Modula(modula::build(backends)),
     },
     Distribution {
         name: "rendezvous",
         key_hash: None,
         is_weighted: false,
-        build: |backends| Placement::Rendezvous(rendezvous::build(backends)),
+        point_step: None,
+        build: |backends, _| Placement::Rendezvous(rendezvous::build(backends)),
     },
 ];
 
@@ -99,9 +110,10 @@ impl Distribution {
         DISTRIBUTIONS.iter().find(|distribution| distribution.name == name)
     }
 
-    /// Builds the placement for the backends of a pool.
-    pub fn build(&self, backends: &[Backend]) -> Placement {
-        (self.build)(backends)
+    /// Builds the placement for the backends of a pool. `points` is the number of points of a
+    /// backend, if this distribution has a choice.
+    pub fn build(&self, backends: &[Backend], points: u32) -> Placement {
+        (self.build)(backends, points)
     }
 }
 
@@ -167,11 +179,16 @@ mod tests {
     fn a_ring_without_weights_is_that_of_memcached() {
         let address = |n| Address::Tcp(format!("10.0.0.{n}"), 11211);
         let backends: Vec<_> = (1..=25).map(|n| Backend::at(address(n))).collect();
-        let (named, ring) = (
-            Distribution::named("ketama_port").unwrap().build(&backends),
-            Placement::ring(Ring::Ketama, &backends, POINTS),
-        );
-        let hashes = (0..5000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-        assert!(hashes.into_iter().all(|hash| named.index(b"", hash) == ring.index(b"", hash)));
+        for (name, ring, points) in [
+            ("ketama_port", Ring::Ketama, POINTS),
+            ("ketama_port", Ring::Ketama, 40),
+            ("evcache", Ring::Evcache, 40),
+            ("ring", Ring::Xxh3, 7),
+        ] {
+            let named = Distribution::named(name).unwrap().build(&backends, points);
+            let ring = Placement::ring(ring, &backends, points);
+            let mut hashes = (0..5000u64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            assert!(hashes.all(|hash| named.index(b"", hash) == ring.index(b"", hash)), "{name}");
+        }
     }
 }
