@@ -17,7 +17,7 @@ impl Generator {
             62..75 => self.meta_arithmetic(false),
             75..77 if !self.agree => self.debug(),
             77..80 => self.stale(),
-            80..81 => self.fixed(self.words.odd_meta),
+            80..81 => self.fixed(&self.words.odd_meta.concat()),
             81..82 if !self.agree => self.example(Kind::Meta),
             82..83 => self.large(true),
             75..91 => {

@@ -1,17 +1,11 @@
 //! Complete lines with no command, or almost one.
 
-/// Complete lines with no command, or almost one.
+/// Complete lines with no command, or almost one. memcached 1.6.18 answers some in another way than
+/// 1.6.45.
 pub const ODD_LINES: &[&[u8]] = &[
     b"",
     b" ",
-    b"  ",
     b"a",
-    b"ab",
-    b"abc",
-    b"abcdefg",
-    b"GET k0",
-    b"Get k0",
-    b"SET k0 0 0 1",
     b"get",
     b"get ",
     b"get  ",
@@ -20,23 +14,14 @@ pub const ODD_LINES: &[&[u8]] = &[
     b"gats",
     b"gat 0",
     b"gat k0",
-    b"gat  0  k0",
     b" get k0",
     b"  get k0",
-    b"get  k0",
-    b"get k0 ",
-    b"get k0  k1",
-    b"get k0 noreply",
-    b"gets noreply",
-    b"getx k0",
-    b"ge k0",
     b"set",
     b"set k0",
     b"set k0 0",
     b"set k0 0 0",
     b"set  ",
     b"add",
-    b"replace k0 0 0 x",
     b"cas",
     b"cas k0 0 0 1\r\nx",
     b"incr",
@@ -44,7 +29,6 @@ pub const ODD_LINES: &[&[u8]] = &[
     b"decr",
     b"decr k0",
     b"incr k0 ",
-    b"incr  k0  1",
     b"touch",
     b"touch k0",
     b"delete",
@@ -53,100 +37,40 @@ pub const ODD_LINES: &[&[u8]] = &[
     b"prepend k0",
     b"version",
     b"version x",
-    b"versio",
-    b"versions",
-    b"VERSION",
     b"verbosity",
-    b"verbosity x",
     b"noreply",
     b"noreply noreply",
     b"foo noreply",
     b"xx noreply",
     b"set noreply",
-    b"get\0k0",
-    b"get\tk0",
     b"\0",
-    b"\0\0\0\0",
-    b"\x01\x02\x03\x04",
-    b"\xff\xff\xff\xff",
-    b"END",
-    b"VALUE k0 0 1",
-    b"STORED",
     b"bget k0",
-    b"stat",
-    b"statss",
-    b"flush",
-    b"flush_al",
-    b"flush_alll",
-    b"quitx",
-    b"shutdow",
-    b"mn x",
     b"touch k0 0 noreply x",
-    b"set k0 0 0 -1",
     b"set k0 0 0 -5 noreply",
-    b"set k0 0 0 2147483646",
     b"set k0 0 0 4294967296",
     b"set k0 0 0 abc noreply",
-    b"incr k0 1 2",
-    b"delete k0 0 noreply",
     b"delete k0 noreply noreply",
-    b"extstore",
-    b"refresh_cert",
-    b"debugtim",
-    b"gat -1 k0 k1",
     b"gats 0 k0 k1 foo",
-    b"touch k0 -1",
 ];
 
-/// Complete lines with no meta command, or almost one.
+/// Complete lines with no meta command, or almost one. memcached 1.6.18 answers some in another way
+/// than 1.6.45.
 pub const ODD_META: &[&[u8]] = &[
-    b"mn",
-    b"mn x y z",
-    b"mnx",
     b"mg",
     b"mg ",
     b"mg  ",
-    b"mg  k0",
-    b"mg k0  v",
     b" mg k0 v",
-    b"mg k0 v ",
     b"ms",
-    b"ms k0",
-    b"ms k0 x",
-    b"ms k0 -1",
-    b"ms k0 S5",
-    b"ms k0 2147483646",
     b"ms k0 99999999999",
     b"md",
     b"md  ",
     b"ma",
     b"ma  ",
-    b"me",
-    b"me ",
     b"me k0 x y",
     b"me Zm9v b",
     b"me Zm9v b x",
-    b"me Zm$v b x",
-    b"mx",
-    b"mx k0",
     b"m",
-    b"mgg k0",
-    b"MG k0 v",
-    b"mg\tk0",
-    b"mg k0\tv",
-    b"ms k0 5x",
-    b"mg k0 v v",
-    b"mg k0 k O1 O2",
     b"md k0 q q",
-    b"ma k0 D1 D2",
-    b"mg missing-key k O9 b",
-    b"mg bWlzc2luZw== k O9 b",
-    b"md missing-key k O9",
-    b"ma missing-key k O9",
-    b"ma missing-key q",
-    b"md missing-key q",
-    b"mg missing-key q k",
-    b"mg a b c f h k l O1 q s t u v N0 T0 R0 E1 C1 I x F1 P1 L1 M1",
 ];
 
 /// Lines after which the server closes. The long ones have no end of line.
@@ -155,7 +79,7 @@ pub const CLOSING: &[&[u8]] =
 
 const LONG: &[u8] = &[b'z'; 5000];
 
-/// Those of [`ODD_LINES`] that memcached 1.6.18 answers as 1.6.45 does.
+/// Others that both answer in the same way.
 pub const AGREE_ODD_LINES: &[&[u8]] = &[
     b"  ",
     b"ab",
@@ -205,9 +129,8 @@ pub const AGREE_ODD_LINES: &[&[u8]] = &[
     b"touch k0 -1",
 ];
 
-/// Those of [`ODD_META`] that memcached 1.6.18 answers as 1.6.45 does.
+/// Others that both answer in the same way.
 pub const AGREE_ODD_META: &[&[u8]] = &[
-    b"mn",
     b"mn x y z",
     b"mnx",
     b"mg  k0",
@@ -232,11 +155,16 @@ pub const AGREE_ODD_META: &[&[u8]] = &[
     b"mg k0 k O1 O2",
     b"ma k0 D1 D2",
     b"mg missing-key k O9 b",
+    b"mg a b c f h k l O1 q s t u v N0 T0 R0 E1 C1 I x F1 P1 L1 M1",
+];
+
+/// Others that reach a backend through memcached's proxy, and that the backend does not refuse.
+pub const PROXIED_META: &[&[u8]] = &[
+    b"mn",
     b"mg bWlzc2luZw== k O9 b",
     b"md missing-key k O9",
     b"ma missing-key k O9",
     b"ma missing-key q",
     b"md missing-key q",
     b"mg missing-key q k",
-    b"mg a b c f h k l O1 q s t u v N0 T0 R0 E1 C1 I x F1 P1 L1 M1",
 ];

@@ -18,7 +18,7 @@ impl Generator {
             67..73 => self.delete(),
             73..78 => self.fixed(self.words.admin),
             78..79 => self.flush(),
-            79..82 => self.fixed(self.words.odd_lines),
+            79..82 => self.fixed(&self.words.odd_lines.concat()),
             82..83 if !self.agree => self.example(Kind::Classic),
             83..84 => self.large(false),
             _ => {
