@@ -64,6 +64,7 @@ pub static PAIRINGS: &[Pairing] = &[
     Pairing { arithmetic: false, ..routelib("split", include_str!("proxies/split.lua")) },
     routelib("ttl", include_str!("proxies/ttl.lua")),
     routelib("ratelim", include_str!("proxies/ratelim.lua")),
+    routelib("options", include_str!("proxies/options.lua")),
     routelib("maps", include_str!("proxies/maps.lua")),
 ];
 
