@@ -151,6 +151,32 @@ fn a_bad_file_changes_nothing_and_says_why() {
     assert_eq!(start(ServerConfig::default()).reload_proxy(), Err(ReloadError::NoProxy));
 }
 
+#[test]
+fn another_configuration_replaces_the_first_and_is_the_one_of_later_reloads() {
+    let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
+    let file = Configuration::new("replaces", &pool(&[&one]));
+    let proxy = start(file.config());
+    let mut client = Client::new(&proxy);
+    client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
+    assert_eq!(proxy.set_proxy(ProxyConfig::Text(pool(&[&other]))), Ok(()));
+    client.asks("get k\r\n", "END\r\n");
+    file.write("no TOML");
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    // A mistake keeps the text, also for later reloads.
+    let mistake = proxy.set_proxy(file.config().proxy.unwrap()).unwrap_err();
+    assert!(mistake.to_string().contains(".toml:1: "), "{mistake}");
+    let mistake = proxy.set_proxy("pools.p.backends = ['a']\nroute = 'q'".into()).unwrap_err();
+    assert_eq!(mistake.to_string(), "proxy: line 2: route: there is no pool or route \"q\"");
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    client.asks("get k\r\n", "END\r\n");
+    file.write(&pool(&[&one]));
+    assert_eq!(proxy.set_proxy(file.config().proxy.unwrap()), Ok(()));
+    client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
+    assert_eq!(loads(&proxy), (7, 2));
+    let server = start(ServerConfig::default());
+    assert_eq!(server.set_proxy(ProxyConfig::Text(pool(&[&one]))), Err(ReloadError::NoProxy));
+}
+
 /// A backend that is slow: it reads lines, and its owner replies.
 struct Slow {
     listener: TcpListener,

@@ -32,11 +32,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The proxy of a file or a text.
 pub struct Native {
-    from: ProxyConfig,
+    /// Held during a reload, so that the last one reads the file last.
+    from: Mutex<ProxyConfig>,
     names: Arc<Names>,
     current: Mutex<Current>,
-    /// Held during a reload, so that the last one reads the file last.
-    loading: Mutex<()>,
     loads: AtomicU64,
     fails: AtomicU64,
     shared: Arc<Shared>,
@@ -67,10 +66,9 @@ impl Native {
         let shared = Arc::new(Shared::new(loaded));
         let current = Mutex::new(Current { configuration, sources });
         Ok(Self {
-            from,
+            from: Mutex::new(from),
             names,
             current,
-            loading: Mutex::default(),
             loads: AtomicU64::new(1),
             fails: AtomicU64::new(0),
             shared,
@@ -79,18 +77,35 @@ impl Native {
         })
     }
 
-    fn load_again(&self) -> Result<(), String> {
-        let configuration = load(&self.from).map_err(|e| e.to_string())?;
+    /// Reads the configuration again, or another one, which later reloads then read.
+    fn load_again(&self, other: Option<ProxyConfig>) -> Result<(), String> {
+        let mut from = self.from.lock();
+        self.reload_event("start");
+        self.loads.fetch_add(1, Relaxed);
+        let result = self.load_from(other.as_ref().unwrap_or(&from));
+        match (&result, other) {
+            (Ok(()), Some(other)) => *from = other,
+            (Ok(()), None) => {}
+            (Err(_), _) => {
+                self.fails.fetch_add(1, Relaxed);
+            }
+        }
+        self.reload_event(if result.is_ok() { "done" } else { "failed" });
+        result
+    }
+
+    fn load_from(&self, from: &ProxyConfig) -> Result<(), String> {
+        let configuration = load(from).map_err(|e| e.to_string())?;
         // New names are looked up by the new rules, which may name the servers that know them.
         let earlier = self.names.set_rules(configuration.names.clone());
-        let result = self.replace(configuration);
+        let result = self.take_over(configuration);
         if result.is_err() {
             self.names.set_rules(earlier);
         }
         result
     }
 
-    fn replace(&self, configuration: Configuration) -> Result<(), String> {
+    fn take_over(&self, configuration: Configuration) -> Result<(), String> {
         let sources = hold(&configuration.routes, &self.names);
         wait(&self.names, &sources);
         // Backends that change from here on wait for this lock.
@@ -139,13 +154,11 @@ impl Program for Native {
     }
 
     fn reload(&self) -> Result<(), String> {
-        let _one_at_a_time = self.loading.lock();
-        self.reload_event("start");
-        self.loads.fetch_add(1, Relaxed);
-        let result = self.load_again();
-        self.fails.fetch_add(u64::from(result.is_err()), Relaxed);
-        self.reload_event(if result.is_ok() { "done" } else { "failed" });
-        result
+        self.load_again(None)
+    }
+
+    fn replace(&self, config: ProxyConfig) -> Result<(), String> {
+        self.load_again(Some(config))
     }
 
     fn statistics(&self) -> Statistics {

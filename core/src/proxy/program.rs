@@ -159,6 +159,15 @@ pub trait Program: Send + Sync {
         Err("this proxy has no configuration that can be read again".into())
     }
 
+    /// Reads another configuration in place of the one so far, as [`Program::reload`] does.
+    ///
+    /// # Errors
+    /// The line that says why nothing has changed.
+    fn replace(&self, config: ProxyConfig) -> Result<(), String> {
+        let _ = config;
+        Err("no configuration can replace the program of this proxy".into())
+    }
+
     /// Returns whether a reload has failed so that memcached would end. A process that is a server
     /// ends then.
     fn is_broken(&self) -> bool {

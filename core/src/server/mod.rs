@@ -23,7 +23,7 @@ use crate::base::histogram::Histogram;
 use crate::base::stderr;
 use crate::cache::{Cache, HotKeys};
 use crate::config::ClusterNode;
-use crate::config::{CacheConfig, Listen, ServerConfig};
+use crate::config::{CacheConfig, Listen, ProxyConfig, ServerConfig};
 use crate::net::address::BoundAddress;
 use crate::net::deadline::Deadline;
 pub use crate::net::handover::{FileId, Handover, Opener, PassedSocket};
@@ -390,10 +390,16 @@ impl Server {
     /// # Errors
     /// [`ReloadError`]. Nothing has changed then.
     pub fn reload_proxy(&self) -> Result<(), ReloadError> {
-        match self.context.reload_proxy() {
-            None => Err(ReloadError::NoProxy),
-            Some(result) => result.map_err(ReloadError::Configuration),
-        }
+        self.context.reload_proxy(None)
+    }
+
+    /// Replaces the configuration of the proxy, as [`Server::reload_proxy`] does. Later reloads
+    /// read the new one.
+    ///
+    /// # Errors
+    /// [`ReloadError`]. Nothing has changed then.
+    pub fn set_proxy(&self, config: ProxyConfig) -> Result<(), ReloadError> {
+        self.context.reload_proxy(Some(config))
     }
 
     /// Returns whether a thread of the server still runs.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 use super::{
     Cluster, ConnectionTable, Control, Latency, ListenerStats, Persistence, Stop, Users, WorkerStats,
 };
-use crate::base::error::StartError;
+use crate::base::error::{ReloadError, StartError};
 use crate::base::sync::Mutex;
 use crate::cache::Cache;
 use crate::config::{ProxyConfig, Reported, ServerConfig};
@@ -120,12 +120,14 @@ impl ServerState {
         if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
     }
 
-    /// Reads the configuration of the proxy again. Returns `None` without a proxy.
+    /// Reads the configuration of the proxy again, or `config` in its place.
     ///
     /// # Errors
-    /// The line that says why nothing has changed.
-    pub fn reload_proxy(&self) -> Option<Result<(), String>> {
-        self.proxy.as_ref().map(|proxy| proxy.reload())
+    /// [`ReloadError`]. Nothing has changed then.
+    pub fn reload_proxy(&self, config: Option<ProxyConfig>) -> Result<(), ReloadError> {
+        let proxy = self.proxy.as_ref().ok_or(ReloadError::NoProxy)?;
+        let result = config.map_or_else(|| proxy.reload(), |config| proxy.replace(config));
+        result.map_err(ReloadError::Configuration)
     }
 
     /// Reads the files of TLS again (`refresh_certs`). Returns `None` without TLS.
