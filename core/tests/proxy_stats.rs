@@ -14,7 +14,7 @@ use memcache_rs::{
     ProxyConfig, Resolver, Server, ServerConfig,
 };
 use proxying::{Client, address, nowhere, start};
-use waiting::eventually;
+use waiting::{PATIENCE, eventually};
 
 /// Returns a proxy that samples each request, with a pool `main` and a pool `dead`, to which the
 /// keys that begin with `dead` go.
@@ -313,4 +313,41 @@ fn probes_and_look_ups_are_counted() {
     // A look-up or some probes may have ended since.
     assert!(after.names[1].lookups <= before);
     assert_eq!(backend(&after.backends, &dead).down, 1);
+}
+
+#[test]
+fn keys_of_routed_requests_are_hot() {
+    let backend = start(ServerConfig::default());
+    let text = format!(
+        "route = {{ by_prefix = {{ here = 'local' }}, default = 'main' }}\npools.main.backends = ['{}']\n",
+        address(&backend)
+    );
+    let start = |sample_rate| {
+        let cache = CacheConfig { sample_rate, clock_frozen: true, ..CacheConfig::default() };
+        let proxy = Some(ProxyConfig::Text(text.clone()));
+        start(ServerConfig { cache, proxy, ..ServerConfig::default() })
+    };
+    let proxy = start(1);
+    let mut client = Client::new(&proxy);
+    client.asks("set a 0 0 1\r\nx\r\n", "STORED\r\n");
+    // The rest of a value and of a line is read by a later visit.
+    client.send("set a 0 0 1\r\n");
+    assert!(proxy.settle(PATIENCE));
+    client.asks("y\r\n", "STORED\r\n");
+    client.send(&format!("get {}", "a ".repeat(1200)));
+    assert!(proxy.settle(PATIENCE));
+    client.asks("b\r\n", &("VALUE a 0 1\r\ny\r\n".repeat(1200) + "END\r\n"));
+    client.asks("mg Yg== b v\r\n", "EN\r\n");
+    client.asks("touch b 0\r\n", "NOT_FOUND\r\n");
+    // The cache of the proxy does not count the request a second time.
+    client.asks("set here 0 0 1\r\nx\r\n", "STORED\r\n");
+    client.asks("get here\r\n", "VALUE here 0 1\r\nx\r\nEND\r\n");
+    let hot = proxy.hot_keys(10);
+    let counts: Vec<_> = hot.keys.iter().map(|key| (&*key.key, key.reads, key.writes)).collect();
+    assert_eq!(counts, [(&b"a"[..], 1200, 2), (b"b", 2, 1), (b"here", 1, 1)]);
+
+    let proxy = start(0);
+    let mut client = Client::new(&proxy);
+    client.asks("get a\r\n", "VALUE a 0 1\r\ny\r\nEND\r\n");
+    assert!(proxy.hot_keys(10).keys.is_empty());
 }

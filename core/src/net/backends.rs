@@ -76,6 +76,7 @@ impl Surroundings for Around<'_> {
         let mut used = 0;
         loop {
             let mut env = Env::new(self.context, self.stats, fd, usize::MAX);
+            env.is_of_proxy = true;
             let step = session.advance(&mut env, request.get(used..).unwrap_or_default(), &mut out);
             used += step.consumed;
             // Writing to memory cannot fail.

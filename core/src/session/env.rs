@@ -26,6 +26,8 @@ pub struct Env<'a> {
     pub deferred: Option<&'a mut Deferred>,
     /// Set if all connections together hold much memory, so that each must hold little.
     pub(crate) is_tight: bool,
+    /// Whether the commands are those of a proxy, whose clients have been sampled already.
+    pub(crate) is_of_proxy: bool,
     /// The begin of the command under way, if it is sampled.
     pub(super) sampled: Option<Instant>,
 }
@@ -37,7 +39,7 @@ impl<'a> Env<'a> {
         let is_tight = context.cache.store().beside().is_tight();
         let limit = context.config.output_limit.min(if is_tight { TIGHT } else { turn::WORK });
         let turn = Turn::new(commands);
-        Self { context, stats, fd, turn, limit, deferred: None, is_tight, sampled: None }
+        Self { context, stats, fd, turn, limit, deferred: None, is_tight, is_of_proxy: false, sampled: None }
     }
 
     /// Returns whether a command goes to backends. `word` is the word of a command with a key.

@@ -310,7 +310,7 @@ impl Session {
         }
         env.decide_sample();
         self.state = if env.is_routed(if with_cas { b"gets" } else { b"get" }) {
-            State::RoutedKeys(Box::new(RoutedGet::new(with_cas, None, None)))
+            State::RoutedKeys(Box::new(RoutedGet::new(env, with_cas, None, None)))
         } else {
             State::Keys(Gets { with_cas, expiry: None, is_sampled: env.sampled.is_some() })
         };
@@ -336,7 +336,7 @@ impl Session {
                     if let Some(refused) = refuse_prefix(env, line, line_len, out) {
                         return refused;
                     }
-                    let get = RoutedGet::new(with_cas, touch, None);
+                    let get = RoutedGet::new(env, with_cas, touch, None);
                     return self.begin_routed_get(env, get, (input, keys), out);
                 }
                 self.state = State::Keys(Gets::new(env, with_cas, touch));

@@ -107,7 +107,7 @@ impl Session {
                 let word = word_of_get(with_cas, touch.is_some());
                 self.state = if env.is_routed(word.as_bytes()) {
                     let rights = Some(Arc::clone(rights));
-                    State::RoutedKeys(Box::new(RoutedGet::new(with_cas, touch, rights)))
+                    State::RoutedKeys(Box::new(RoutedGet::new(env, with_cas, touch, rights)))
                 } else {
                     State::GuardedKeys(Gets::new(env, with_cas, touch))
                 };

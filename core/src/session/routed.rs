@@ -63,16 +63,20 @@ impl Session {
         if let Some(refused) = refuse_long(env, line_len, out) {
             return refused;
         }
+        let is_sampled = env.sampled.is_some();
         let refusal = if line.len() > LINE_MAX {
             TOO_LONG
         } else if length > env.context.cache.config().item_size_max {
             let delete = if purge { ClientRequest::refused(line, TOO_LARGE) } else { None };
             if let Some(delete) = delete.filter(|delete| env.is_routed(delete.command.word.as_bytes())) {
-                leave_slot(env, smallvec![delete], out);
+                leave_slot(env, smallvec![delete], is_sampled, out);
                 return self.swallow(line_len, length + 2);
             }
             TOO_LARGE
         } else if let Some(request) = ClientRequest::new(line, length + 2) {
+            if is_sampled {
+                env.note_routed_sample(std::slice::from_ref(&request));
+            }
             self.state = State::RoutedValue(Box::new(request));
             return Used::Bytes(line_len);
         } else {
@@ -94,7 +98,7 @@ impl Session {
         }
         if let State::RoutedValue(request) = std::mem::replace(&mut self.state, State::Command) {
             if request.is_whole() {
-                leave_slot(env, smallvec![*request], out);
+                leave_slot(env, smallvec![*request], false, out);
             } else {
                 env.stats.proxy.errors.add(1);
                 push_line(out, BAD_CHUNK);
@@ -147,7 +151,7 @@ impl Session {
                             Err(used) => return used,
                         };
                     }
-                    leave_slot(env, get.requests, out);
+                    leave_slot(env, get.requests, get.is_sampled, out);
                     return Used::Bytes(end);
                 }
                 Some(End::LongKey(key)) => {
@@ -177,15 +181,20 @@ pub(super) fn route(env: &mut Env<'_>, line: &[u8], line_len: usize, out: &mut O
         push_line(out, TOO_LONG);
         return Used::Bytes(line_len);
     }
+    let is_sampled = env.sampled.is_some();
     match ClientRequest::new(line, 0) {
-        Some(request) => leave_slot(env, smallvec![request], out),
+        Some(request) => leave_slot(env, smallvec![request], is_sampled, out),
         None => push_line(out, NO_MEMORY),
     }
     Used::Bytes(line_len)
 }
 
 /// Leaves a slot in the output, and asks the worker to fill it with the reply to these requests.
-fn leave_slot(env: &mut Env<'_>, requests: Requests, out: &mut Output) {
+/// Counts their keys if `is_sampled`.
+fn leave_slot(env: &mut Env<'_>, requests: Requests, is_sampled: bool, out: &mut Output) {
+    if is_sampled {
+        env.note_routed_sample(&requests);
+    }
     let Some(deferred) = &mut env.deferred else { return };
     let slot = deferred.slot();
     out.open_slot(slot, 0);

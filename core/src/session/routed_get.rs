@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::env::Env;
 use crate::config::{Need, Rights};
 use crate::proxy::request::{ClientRequest, Requests};
 
@@ -15,13 +16,20 @@ pub(super) struct RoutedGet {
     pub(super) requests: Requests,
     /// The rights of the client, if it does not have all of them.
     pub(super) rights: Option<Arc<Rights>>,
+    /// Whether the get is sampled.
+    pub(super) is_sampled: bool,
 }
 
 impl RoutedGet {
-    /// Returns a get without keys.
-    pub(super) fn new(with_cas: bool, exptime: Option<i32>, rights: Option<Arc<Rights>>) -> Self {
+    /// Returns a get without keys: the command under way.
+    pub(super) fn new(
+        env: &Env<'_>,
+        with_cas: bool,
+        exptime: Option<i32>,
+        rights: Option<Arc<Rights>>,
+    ) -> Self {
         let command = word_of_get(with_cas, exptime.is_some());
-        Self { command, exptime, requests: Requests::new(), rights }
+        Self { command, exptime, requests: Requests::new(), rights, is_sampled: env.sampled.is_some() }
     }
 
     /// Adds a key.

@@ -2,7 +2,8 @@
 //!
 //! The time of a request begins when its command is parsed, and ends when its reply is encoded. A
 //! request that arrives in parts is measured from its last part on. So the network and the client
-//! do not count, and neither does the work on other requests.
+//! do not count, and neither does the work on other requests. A request for backends has no time
+//! here: the proxy measures those of backends.
 
 use std::time::Instant;
 
@@ -12,6 +13,8 @@ use super::step::Used;
 use crate::cache::{Access, Operation};
 use crate::protocol::key::Key;
 use crate::protocol::output::Output;
+use crate::proxy::command::Kind;
+use crate::proxy::request::ClientRequest;
 use crate::state::CommandClass;
 
 impl Env<'_> {
@@ -71,6 +74,17 @@ impl Env<'_> {
         self.sampled.is_some()
     }
 
+    /// Counts the keys of sampled requests for backends.
+    #[cold]
+    pub(super) fn note_routed_sample(&self, requests: &[ClientRequest]) {
+        for request in requests {
+            let access = if request.command.kind == Kind::Read { Access::Read } else { Access::Write };
+            if let Some(key) = request.decoded_key() {
+                self.context.cache.note_key(&key, access);
+            }
+        }
+    }
+
     #[cold]
     fn record(&self, class: CommandClass, begin: Instant) {
         self.context.latency.record(class, begin.elapsed());
@@ -78,8 +92,10 @@ impl Env<'_> {
 
     #[cold]
     fn note(&self, class: CommandClass, key: &[u8]) {
-        let access = if class == CommandClass::Get { Access::Read } else { Access::Write };
-        self.context.cache.note_key(key, access);
+        if !self.is_of_proxy {
+            let access = if class == CommandClass::Get { Access::Read } else { Access::Write };
+            self.context.cache.note_key(key, access);
+        }
     }
 }
 
