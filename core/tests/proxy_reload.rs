@@ -165,6 +165,8 @@ fn another_configuration_replaces_the_first_and_is_the_one_of_later_reloads() {
     // A mistake keeps the text, also for later reloads.
     let mistake = proxy.set_proxy(file.config().proxy.unwrap()).unwrap_err();
     assert!(mistake.to_string().contains(".toml:1: "), "{mistake}");
+    let mistake = proxy.set_proxy("127.0.0.1:11211".into()).unwrap_err();
+    assert!(mistake.to_string().starts_with("proxy: must be a text in TOML"), "{mistake}");
     let mistake = proxy.set_proxy("pools.p.backends = ['a']\nroute = 'q'".into()).unwrap_err();
     assert_eq!(mistake.to_string(), "proxy: line 2: route: there is no pool or route \"q\"");
     assert_eq!(proxy.reload_proxy(), Ok(()));
@@ -172,7 +174,7 @@ fn another_configuration_replaces_the_first_and_is_the_one_of_later_reloads() {
     file.write(&pool(&[&one]));
     assert_eq!(proxy.set_proxy(file.config().proxy.unwrap()), Ok(()));
     client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
-    assert_eq!(loads(&proxy), (7, 2));
+    assert_eq!(loads(&proxy), (8, 3));
     let server = start(ServerConfig::default());
     assert_eq!(server.set_proxy(ProxyConfig::Text(pool(&[&one]))), Err(ReloadError::NoProxy));
 }

@@ -30,6 +30,9 @@ const HELD: usize = 256 * 1024 * 1024;
 /// Longest time for the first look-ups of sources, at a start and at a reload.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The mistake of a text that was perhaps meant as the name of a file, or as an address.
+const NO_TOML: &str = "must be a text in TOML, or the name of a file that ends in .toml";
+
 /// The proxy of a file or a text.
 pub struct Native {
     /// Held during a reload, so that the last one reads the file last.
@@ -226,6 +229,8 @@ fn load(from: &ProxyConfig) -> Result<Configuration, ProxyError> {
     let unread = |reason: &dyn Display| fault(from, None, reason);
     let mut text = String::new();
     let (text, directory) = match from {
+        // Each line of a configuration has the sign.
+        ProxyConfig::Text(text) if !text.contains('=') => return Err(unread(&NO_TOML)),
         ProxyConfig::Text(text) => (text, Path::new("")),
         ProxyConfig::File(path) => {
             let file = File::open(path).map_err(|e| unread(&e))?;
