@@ -44,13 +44,10 @@ impl Event {
     /// # Errors
     /// The time is not a number.
     pub fn parse(line: &str) -> Result<Self, BadTime> {
-        let fields: Vec<(String, String)> = line
-            .split_whitespace()
-            .map(|part| part.split_once('=').unwrap_or((part, "")))
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
-        let field = |wanted: &str| fields.iter().rfind(|(name, _)| name == wanted).map(|(_, value)| value);
-        if field("skipped").is_some() {
+        let fields = fields(line);
+        // The hub writes the first field of a name. A later one of `proxy_req` has another meaning.
+        let field = |wanted: &str| fields.iter().find(|(name, _)| name == wanted).map(|(_, value)| value);
+        if fields.first().is_some_and(|(name, _)| name == "skipped") {
             return Ok(Self { name: "skipped".to_owned(), time: 0.0, key: None, fields });
         }
         let time = match field("ts") {
@@ -60,6 +57,25 @@ impl Event {
         let key = field("key").map(|text| decode(text));
         Ok(Self { name: field("type").cloned().unwrap_or_default(), time, key, fields })
     }
+}
+
+/// Returns the fields of a line. `msg` and `req` hold its rest: a text of a program, and the line
+/// of a client.
+fn fields(line: &str) -> Vec<(String, String)> {
+    let mut fields = Vec::new();
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        let part = rest.split_whitespace().next().unwrap_or(rest);
+        let (name, mut value) = part.split_once('=').unwrap_or((part, ""));
+        if matches!(name, "msg" | "req") {
+            value = rest.get(name.len() + 1..).unwrap_or_default();
+            rest = "";
+        } else {
+            rest = rest.get(part.len()..).unwrap_or_default().trim_start();
+        }
+        fields.push((name.to_owned(), value.to_owned()));
+    }
+    fields
 }
 
 /// Decodes a key, which the log percent-encodes.
@@ -130,7 +146,7 @@ impl Watch {
         kinds: &[String],
         wake: impl Fn() + Send + Sync + 'static,
     ) -> Result<Self, WatchError> {
-        let mut wanted = if kinds.is_empty() { kind::ALL } else { 0 };
+        let mut wanted = if kinds.is_empty() { kind::all() } else { 0 };
         for name in kinds {
             wanted |= kind::named(name).map_err(WatchError::Kind)?;
         }
@@ -194,6 +210,16 @@ mod tests {
         assert_eq!(event.fields[4], ("word".to_owned(), String::new()));
         let lost = Event::parse("skipped=5").unwrap();
         assert_eq!((lost.name.as_str(), lost.time, lost.key), ("skipped", 0.0, None));
+        let event =
+            Event::parse("ts=1.5 gid=1 type=proxy_req elapsed=9 type=105 detail=p req=get  key=b ts=x")
+                .unwrap();
+        assert_eq!((event.name.as_str(), event.time, event.key), ("proxy_req", 1.5, None));
+        assert_eq!(event.fields[6], ("req".to_owned(), "get  key=b ts=x".to_owned()));
+        let event = Event::parse("ts=1.5 gid=1 type=proxy_user msg=skipped=5 type=eviction").unwrap();
+        assert_eq!(event.name, "proxy_user");
+        assert_eq!(event.fields[3], ("msg".to_owned(), "skipped=5 type=eviction".to_owned()));
+        assert_eq!(Event::parse("msg=").unwrap().fields, [("msg".to_owned(), String::new())]);
+        assert_eq!(Event::parse("msg").unwrap().fields, [("msg".to_owned(), String::new())]);
         assert_eq!(Event::parse("ts=now type=x"), Err(BadTime("now".into())));
         assert_eq!(decode("%+1%ff%é"), b"%+1\xff%\xc3\xa9");
     }

@@ -17,10 +17,11 @@ class Event(NamedTuple):
 
     Args:
         type: memcached's name: ``item_get``, ``item_store``, ``deleted``, ``eviction``,
-            ``conn_new`` and others.
+            ``conn_new``, ``proxy_backend`` and others.
         time: The Unix time.
         key: The key, or ``None`` if the event has none.
-        fields: All fields of the log line, by name.
+        fields: All fields of the log line, by name. In a ``proxy_req``, the field ``type`` is
+            memcached's number for the kind of the reply.
 
     Example:
         >>> Event.parse("ts=1700000000.5 gid=1 type=eviction key=user%3A1")[:3]

@@ -34,24 +34,33 @@ pub mod kind {
     /// `proxyuser`: lines of a Lua program.
     pub const PROXYUSER: u32 = 1 << 9;
 
-    /// All kinds that [`named`] returns.
-    pub const ALL: u32 = FETCHERS | MUTATIONS | DELETIONS | EVICTIONS | CONNEVENTS;
+    /// The kinds that [`named`] returns, by name.
+    const NAMED: [(&str, u32); 8] = [
+        ("fetchers", FETCHERS),
+        ("mutations", MUTATIONS),
+        ("deletions", DELETIONS),
+        ("evictions", EVICTIONS),
+        ("connevents", CONNEVENTS),
+        ("proxyreqs", PROXYREQS),
+        ("proxyevents", PROXYEVENTS),
+        ("proxyuser", PROXYUSER),
+    ];
+
+    /// Returns all kinds that [`named`] returns.
+    pub fn all() -> u32 {
+        NAMED.iter().fold(0, |all, (_, kind)| all | kind)
+    }
 
     /// Returns the kind of this name, for programs that watch in process.
     ///
     /// # Errors
     /// The kind is unknown. The text names the known ones.
     pub fn named(name: &str) -> Result<u32, String> {
-        match name {
-            "fetchers" => Ok(FETCHERS),
-            "mutations" => Ok(MUTATIONS),
-            "deletions" => Ok(DELETIONS),
-            "evictions" => Ok(EVICTIONS),
-            "connevents" => Ok(CONNEVENTS),
-            _ => Err(format!(
-                "there are no events {name:?}; there are fetchers, mutations, deletions, evictions and connevents"
-            )),
-        }
+        let found = NAMED.iter().find(|(known, _)| *known == name);
+        found.map(|&(_, kind)| kind).ok_or_else(|| {
+            let known = NAMED.map(|(known, _)| known).join(", ");
+            format!("there are no events {name:?}; the kinds are {known}")
+        })
     }
 }
 
