@@ -2922,6 +2922,25 @@ mcrs_status mcrs_server_wait(const struct mcrs_server *server, uint32_t timeout_
 mcrs_status mcrs_server_retry_backends(const struct mcrs_server *server);
 
 /**
+ * Reads the configuration of a proxy again, or another one in its place.
+ *
+ * Requests that come after this call follow it. If the call fails, nothing has changed, and
+ * mcrs_error_message() names the mistake and its line. Names of backends are looked up first,
+ * which takes five seconds at most.
+ *
+ * ```c
+ * assert(mcrs_server_reload_proxy(server, NULL) == MCRS_INVALID_ARGUMENT);    // it is no proxy
+ * ```
+ *
+ * @param server  Server to work on.
+ * @param toml  Text, or name of a file, as for mcrs_config_set_proxy(). Later reloads read it,
+ *     too. NULL reads the one so far, such as a file that has changed.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if the text has a mistake, or the server is not a proxy;
+ *     MCRS_BAD_FILE if a file has a mistake or cannot be read; or a common status.
+ */
+mcrs_status mcrs_server_reload_proxy(const struct mcrs_server *server, const char *toml);
+
+/**
  * Waits until the requests that local clients have sent are carried out.
  *
  * It covers pipelines, requests without replies, datagrams, and connections that are not accepted
@@ -2944,7 +2963,7 @@ mcrs_status mcrs_server_settle(const struct mcrs_server *server, uint32_t timeou
 mcrs_status mcrs_server_set_verbosity(const struct mcrs_server *server, uint32_t level);
 
 /**
- * Reads the files of users and certificates again.
+ * Reads the files of users and certificates again, and the configuration of a proxy.
  *
  * If the call fails, the server goes on with what it had.
  *

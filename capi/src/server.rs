@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use memcache_core::internal::base::fork::ForkMark;
-use memcache_core::{BoundAddress, Listen, Server, ServerConfig, Stop};
+use memcache_core::{BoundAddress, Listen, ProxyConfig, ReloadError, Server, ServerConfig, Stop};
 
 use crate::arguments::{maybe_text, text};
 use crate::cache::mcrs_cache;
@@ -337,6 +337,41 @@ pub unsafe extern "C" fn mcrs_server_retry_backends(server: *const mcrs_server) 
     })
 }
 
+/// Reads the configuration of a proxy again, or another one in its place.
+///
+/// Requests that come after this call follow it. If the call fails, nothing has changed, and
+/// mcrs_error_message() names the mistake and its line. Names of backends are looked up first,
+/// which takes five seconds at most.
+///
+/// ```c
+/// assert(mcrs_server_reload_proxy(server, NULL) == MCRS_INVALID_ARGUMENT);    // it is no proxy
+/// ```
+///
+/// @param server  Server to work on.
+/// @param toml  Text, or name of a file, as for mcrs_config_set_proxy(). Later reloads read it,
+///     too. NULL reads the one so far, such as a file that has changed.
+/// @return MCRS_OK; MCRS_INVALID_ARGUMENT if the text has a mistake, or the server is not a proxy;
+///     MCRS_BAD_FILE if a file has a mistake or cannot be read; or a common status.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn mcrs_server_reload_proxy(
+    server: *const mcrs_server,
+    toml: *const c_char,
+) -> mcrs_status {
+    entry!(server, { toml: maybe_text(toml) }, {
+        not_inside(SERVER)?;
+        let config = toml.map(ProxyConfig::from);
+        let is_text = matches!(config, Some(ProxyConfig::Text(_)));
+        let state = server.server.context();
+        state.cache.settle();
+        state.reload_proxy(config).map_err(|error| {
+            let is_argument = is_text || error == ReloadError::NoProxy;
+            let status =
+                if is_argument { mcrs_status::MCRS_INVALID_ARGUMENT } else { mcrs_status::MCRS_BAD_FILE };
+            Failure::Text(status, error.to_string())
+        })
+    })
+}
+
 /// Waits until the requests that local clients have sent are carried out.
 ///
 /// It covers pipelines, requests without replies, datagrams, and connections that are not accepted
@@ -373,7 +408,7 @@ pub unsafe extern "C" fn mcrs_server_set_verbosity(server: *const mcrs_server, l
     })
 }
 
-/// Reads the files of users and certificates again.
+/// Reads the files of users and certificates again, and the configuration of a proxy.
 ///
 /// If the call fails, the server goes on with what it had.
 ///

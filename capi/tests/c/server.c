@@ -129,6 +129,14 @@ static void proxying(void) {
         says(client, "set routed 0 0 1\r\nx\r\n", "STORED\r\n");
         says(direct, "get routed\r\n", "VALUE routed 0 1\r\nx\r\nEND\r\n");
         OK(mcrs_server_retry_backends(proxy));
+        OK(mcrs_server_reload_proxy(proxy, "route = { error = 'down' }"));
+        says(client, "get routed\r\n", "SERVER_ERROR down\r\n");
+        OK(mcrs_server_reload_proxy(proxy, NULL));
+        IS(mcrs_server_reload_proxy(proxy, "route = 'b'"), MCRS_INVALID_ARGUMENT);
+        CHECK(strstr(mcrs_error_message(), "proxy: line 1: route: ") != NULL);
+        IS(mcrs_server_reload_proxy(proxy, "/nowhere.toml"), MCRS_BAD_FILE);
+        says(client, "get routed\r\n", "SERVER_ERROR down\r\n");
+        OK(mcrs_server_reload_proxy(proxy, sources[n]));
         says(client, "delete routed\r\n", "DELETED\r\n");
         close(client), close(direct);
         mcrs_server_free(proxy);
@@ -146,6 +154,8 @@ static void proxying(void) {
     OK(mcrs_config_set_proxy(routed, NULL));
     OK(mcrs_server_start(routed, &proxy));
     OK(mcrs_server_retry_backends(proxy));
+    IS(mcrs_server_reload_proxy(proxy, NULL), MCRS_INVALID_ARGUMENT);
+    CHECK(strcmp(mcrs_error_message(), "the server has no proxy") == 0);
     mcrs_server_free(proxy);
     mcrs_server_free(backend);
     mcrs_config_free(routed);
