@@ -147,6 +147,7 @@ def check_contract(program: str, place: pathlib.Path) -> None:
         server(session)
         watch(session)
         refusals(session)
+    proxy(of, program, place)
     tokens(of, program, place)
     complete(of)
 
@@ -304,6 +305,7 @@ def server(session: Session) -> None:
     assert session.call("get", "/v1/clock")["frozen"] is False
 
     session.refused("get", "/v1/stats", "invalid_argument", query="?group=nothing")
+    assert "no proxy" in session.refused("post", "/v1/proxy/reload", "invalid_argument", {})
     session.wrong("/v1/settle", {"timeout": 21}, "timeout must be from 0 to 20 seconds, got 21")
     session.wrong("/v1/settle", {"timeout": -1}, "timeout must be")
     session.wrong("/v1/flush_prefix", {}, "missing field `prefix`")
@@ -340,6 +342,25 @@ def watch(session: Session) -> None:
     # A watch ends with its connection.
     while session.daemon.request("GET", "/v1/watch?timeout=0").status != 200:
         pass
+
+
+def proxy(of: Description, program: str, place: pathlib.Path) -> None:
+    """Replaces the configuration of a daemon that is a proxy."""
+    file = place / "proxy.toml"
+    file.write_text("route = { error = 'first' }")
+    with Daemon(program, "-o", f"proxy_config={file}") as daemon:
+        session = Session(daemon, of)
+        file.write_text("route = { error = 'second' }")
+        assert daemon.ask("get key") == b"SERVER_ERROR first\r\n"
+        session.call("post", "/v1/proxy/reload", {})
+        assert daemon.ask("get key") == b"SERVER_ERROR second\r\n"
+        session.call("post", "/v1/proxy/reload", {"config": "route = { error = 'third' }"})
+        for body, message in (({"config": "route = 'a'"}, "^proxy: line 1: "), ({"config": str(file)}, "^proxy: must be a text in TOML")):
+            assert re.search(message, session.refused("post", "/v1/proxy/reload", "invalid_argument", body))
+        session.wrong("/v1/proxy/reload", {"config": 1}, "^config: ")
+        assert daemon.ask("get key") == b"SERVER_ERROR third\r\n"
+        session.call("post", "/v1/proxy/reload", {"config": None})
+        assert daemon.ask("get key") == b"SERVER_ERROR third\r\n"
 
 
 def refusals(session: Session) -> None:

@@ -47,6 +47,7 @@ pub fn router(server: &Server, commands: CommandLog, guard: Guard) -> Router {
         .route("/v1/flush", post(server::flush))
         .route("/v1/flush_prefix", post(server::flush_prefix))
         .route("/v1/last_commands", get(server::last_commands).delete(server::clear_commands))
+        .route("/v1/proxy/reload", post(server::reload_proxy))
         .route("/v1/reset", post(server::reset))
         .route("/v1/server", get(server::show))
         .route("/v1/settle", post(server::settle))

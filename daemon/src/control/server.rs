@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
+use memcache_core::ProxyConfig;
 use memcache_core::internal::admin::reset_stats;
 use memcache_embed::server::Address;
 use memcache_embed::stats::{self, StatValue};
@@ -70,6 +71,25 @@ pub async fn settle(
     }
     let settled = of.blocking(move |of| of.settler.settle(Duration::from_secs_f64(seconds))).await?;
     Ok(Json(Settled { settled }))
+}
+
+/// The configuration that a proxy reads.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reload {
+    /// A text in TOML. None means the one so far. A request names no file, because the daemon may
+    /// read more files than the program that sends it.
+    config: Option<String>,
+}
+
+/// `POST /v1/proxy/reload`
+pub async fn reload_proxy(
+    State(of): State<Controlled>,
+    Arguments(Reload { config }): Arguments<Reload>,
+) -> Result<Json<Done>, Error> {
+    let config = config.map(ProxyConfig::Text);
+    let reloaded = of.settled(move |of| of.state.reload_proxy(config)).await?;
+    reloaded.map(|()| Json(Done {})).map_err(|error| invalid(error.to_string()))
 }
 
 /// A change without a result.
