@@ -1649,7 +1649,15 @@ export class Faults {
  * server.watch('evictions', 'deletions').close();
  * ```
  */
-export type EventKind = 'fetchers' | 'mutations' | 'deletions' | 'evictions' | 'connevents';
+export type EventKind =
+  | 'fetchers'
+  | 'mutations'
+  | 'deletions'
+  | 'evictions'
+  | 'connevents'
+  | 'proxyreqs'
+  | 'proxyevents'
+  | 'proxyuser';
 
 /**
  * An event of a server.
@@ -1665,15 +1673,18 @@ export type EventKind = 'fetchers' | 'mutations' | 'deletions' | 'evictions' | '
  */
 export interface Event {
   /**
-   * memcached's name of the event, such as `item_get`, `item_store`, `deleted`, `eviction` or
-   * `conn_new`. `skipped` means that events were lost.
+   * memcached's name of the event, such as `item_get`, `item_store`, `deleted`, `eviction`,
+   * `conn_new` or `proxy_backend`. `skipped` means that events were lost.
    */
   type: string;
   /** When it happened, in seconds since 1970. */
   time: number;
   /** The key, if the event has one. */
   key: Buffer | undefined;
-  /** All fields of memcached's log line. */
+  /**
+   * All fields of memcached's log line. In a `proxy_req`, the field `type` is memcached's number
+   * for the kind of the reply.
+   */
   fields: Record<string, string>;
 }
 
@@ -2199,6 +2210,28 @@ export class Server implements AsyncDisposable {
   retryBackends(): void;
 
   /**
+   * Has a proxy read its configuration again, or another one in its place.
+   *
+   * Requests that come after it follow it. A mistake changes nothing. Names of backends are looked
+   * up first, which takes 5 seconds at most.
+   *
+   * @param config - A text in TOML, or the name of a file that ends in `.toml`. Later reloads and
+   * starts read it, too. The default is the configuration so far, such as a file that has changed.
+   * @returns A promise that is fulfilled when the proxy follows it. It may be rejected with:
+   * @throws {ConfigError} if the configuration has a mistake, whose line the message names. Also if
+   * the file cannot be read, or the server was started without `proxy`.
+   * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `config` is not a string.
+   * @throws {ClosedError} if the server is not running.
+   * @example
+   * ```js
+   * const proxy = await Server.start({ proxy: "route = { error = 'closed' }" });
+   * await proxy.reloadProxy(`route = 'main'\npools.main.backends = ['${server.address}']`);
+   * await proxy.close();
+   * ```
+   */
+  reloadProxy(config?: string): Promise<void>;
+
+  /**
    * Waits until the commands that clients have sent are carried out.
    *
    * That includes commands without replies, datagrams, and connections that are not accepted yet. A
@@ -2448,6 +2481,25 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
    * ```
    */
   revive(number: number): Promise<void>;
+
+  /**
+   * Has the proxy follow another configuration, or a file that has changed.
+   *
+   * Requests that come after it follow it. A mistake changes nothing.
+   *
+   * @param proxy - As the option of the cluster. It counts for later reloads and starts, too. The
+   * default is the one so far, such as a file that has changed.
+   * @returns A promise that is fulfilled when the proxy follows it. It may be rejected with:
+   * @throws {ConfigError} if the configuration has a mistake, or `proxy` is `false`.
+   * @throws {ClosedError} if the cluster has no proxy, or is not running.
+   * @example
+   * ```js
+   * const proxied = await Cluster.start(3, { proxy: true });
+   * await proxied.reloadProxy('route = { failover = ["nodes", "next"] }');
+   * await proxied.close();
+   * ```
+   */
+  reloadProxy(proxy?: boolean | string): Promise<void>;
 
   /**
    * Stops all servers.

@@ -347,6 +347,22 @@ class Server {
     if (!call(() => running.retryBackends())) throw new Error('a worker of the proxy did not answer in a second');
   }
 
+  async reloadProxy(config) {
+    if (config !== undefined) checkType('config', config, 'string');
+    return this.#next(async () => {
+      const running = this.#live();
+      try {
+        await call(() => running.reloadProxy(config));
+      } catch (error) {
+        throw toPublicError(error);
+      }
+      if (config === undefined) return;
+      // The next start reads it, too.
+      const others = this.#settings.filter(({ name }) => name !== 'proxy');
+      this.#settings = [...others, { name: 'proxy', value: config }];
+    });
+  }
+
   stats(group = '') {
     checkType('group', group, 'string');
     const running = this.#live();
@@ -475,6 +491,14 @@ function split(options) {
   return [ofNodes, defined(ofProxy)];
 }
 
+function checkRoute(proxy) {
+  if (typeof proxy === 'boolean') return;
+  checkOption('proxy', proxy, 'string');
+  // Each line of a configuration has the sign.
+  if (proxy.includes('=') || proxy.endsWith('.toml')) return;
+  throw configError(`proxy must be a boolean, a text in TOML or the name of a file, got ${inspect(proxy)}`);
+}
+
 /** Returns a part of a configuration, which may be in a file. */
 function readRoute(proxy) {
   if (!proxy.endsWith('.toml')) return proxy;
@@ -491,6 +515,8 @@ class Cluster {
   #route;
   #ofProxy;
   #proxy;
+  /** The addresses of all nodes, running or not. */
+  #nodes;
   #clock = new ClusterClock(() => this.#running().map((server) => server.clock));
 
   static async start(size, options) {
@@ -509,8 +535,7 @@ class Cluster {
       throw configError('unixSocket needs a host in a cluster: nodes announce their TCP addresses');
     }
     const { proxy = false, ...settings } = options;
-    if (typeof proxy !== 'boolean') checkOption('proxy', proxy, 'string');
-    if (proxy === '') throw configError('proxy must be a boolean, a text in TOML or the name of a file, got an empty text');
+    checkRoute(proxy);
     this.#route = proxy;
     const [ofNodes, ofProxy] = proxy ? split(settings) : [settings];
     this.#ofProxy = ofProxy;
@@ -534,11 +559,18 @@ class Cluster {
   }
 
   async #startProxy() {
-    // The nodes keep their addresses.
-    const route = typeof this.#route === 'string' ? readRoute(this.#route) : undefined;
-    this.#proxy ??= new Server({ ...this.#ofProxy, proxy: native.Server.clusterProxy(route, this.addresses) });
+    if (this.#proxy === undefined) {
+      // The nodes keep their addresses.
+      this.#nodes = this.addresses;
+      this.#proxy = new Server({ ...this.#ofProxy, proxy: this.#config(this.#route) });
+    }
     await this.#proxy.start();
     for (const server of this.#servers) settleAfter(server, this.#proxy);
+  }
+
+  /** Returns the configuration of the proxy. */
+  #config(proxy) {
+    return native.Server.clusterProxy(typeof proxy === 'string' ? readRoute(proxy) : undefined, this.#nodes);
   }
 
   /** Returns the running servers, the proxy first. */
@@ -570,6 +602,14 @@ class Cluster {
     this.#clock.join(server.clock, other?.clock);
     this.#announce();
     if (this.#proxy?.running) this.#proxy.retryBackends();
+  }
+
+  async reloadProxy(proxy = this.#route) {
+    const running = this.proxy;
+    checkRoute(proxy);
+    if (proxy === false) throw configError('proxy must not be false: to have no proxy, make another cluster');
+    await running.reloadProxy(this.#config(proxy));
+    this.#route = proxy;
   }
 
   #node(number) {

@@ -49,6 +49,78 @@ test('a server is a proxy', async (t) => {
   }
 });
 
+test('a proxy reads another configuration', async (t) => {
+  const backend = await Server.start();
+  t.after(() => backend.close());
+  const file = join(mkdtempSync(join(tmpdir(), 'proxy-')), 'proxy.toml');
+  writeFileSync(file, "route = { error = 'from the file' }");
+  const proxy = await Server.start({ proxy: file });
+  t.after(() => proxy.close());
+  const get = () => ask(place(proxy), 'get key');
+  assert.equal(await get(), 'SERVER_ERROR from the file\r\n');
+  writeFileSync(file, "route = { error = 'again' }");
+  await proxy.reloadProxy();
+  assert.equal(await get(), 'SERVER_ERROR again\r\n');
+  await assert.rejects(proxy.reloadProxy("route = 'main'"), { name: 'ConfigError', message: /^proxy: line 1: / });
+  await assert.rejects(proxy.reloadProxy('main'), { name: 'ConfigError', message: /^proxy: must be a text in TOML/ });
+  await assert.rejects(proxy.reloadProxy(1), { name: 'TypeError', code: 'ERR_INVALID_ARG_TYPE' });
+  await proxy.reloadProxy(`route = 'main'\npools.main.backends = ['${backend.address}']\n`);
+  assert.equal(await get(), 'END\r\n');
+  await proxy.reloadProxy();
+  assert.equal(await get(), 'END\r\n');
+  // The next start reads the last one, too.
+  await proxy.close();
+  await assert.rejects(proxy.reloadProxy(), { name: 'ClosedError' });
+  await proxy.start();
+  assert.equal(await get(), 'END\r\n');
+  await assert.rejects(backend.reloadProxy(), { name: 'ConfigError', message: /no proxy/ });
+});
+
+test('hot keys and events of a proxy', async (t) => {
+  const backend = await Server.start();
+  t.after(() => backend.close());
+  const proxy = await Server.start({
+    proxy: `route = 'main'\n[pools.main]\nbackends = ['${backend.address}']\nlog = { sample = 1 }\n`,
+    settings: { sampleRate: 1 },
+  });
+  t.after(() => proxy.close());
+  proxy.clock.freeze();
+  const events = proxy.watch('proxyreqs', 'proxyevents', 'proxyuser');
+  await ask(place(proxy), 'set key 0 0 1\r\nx');
+  const { value } = await events.next();
+  assert.deepEqual([value.type, value.fields.req], ['proxy_req', 'set key 0 0 1']);
+  await backend.close();
+  await ask(place(proxy), 'get key');
+  const types = new Set();
+  while (types.size < 2) types.add((await events.next()).value.type);
+  assert.deepEqual(types, new Set(['proxy_backend', 'proxy_req']));
+  events.close();
+  const [hot] = proxy.hotKeys();
+  assert.deepEqual([String(hot.key), hot.reads, hot.writes], ['key', 1, 1]);
+});
+
+test('a cluster follows another route', async (t) => {
+  const nodes = await cluster(t, 2, { proxy: true });
+  await setAll(nodes.proxy);
+  const here = KEYS.filter((key) => nodes.servers[1].cache.has(key));
+  await nodes.kill(1);
+  await nodes.reloadProxy('route = { failover = ["nodes", "next"] }');
+  assert.deepEqual(await keysWith(nodes.proxy, 'END\r\n'), here);
+  const file = join(mkdtempSync(join(tmpdir(), 'proxy-')), 'proxy.toml');
+  writeFileSync(file, "route = { error = 'from the file' }");
+  await nodes.reloadProxy(file);
+  writeFileSync(file, "route = { error = 'again' }");
+  await nodes.reloadProxy();
+  assert.deepEqual(await keysWith(nodes.proxy, 'SERVER_ERROR again\r\n'), KEYS);
+  for (const wrong of ["route = 'node'", '', false, 1]) {
+    await assert.rejects(nodes.reloadProxy(wrong), { name: 'ConfigError' });
+  }
+  await nodes.reloadProxy(true);
+  assert.deepEqual(await keysWith(nodes.proxy, FAILURE), here);
+  const plain = await cluster(t, 1);
+  await assert.rejects(plain.reloadProxy(), { name: 'ClosedError', message: /no proxy/ });
+});
+
 test('a mistake has its line', async () => {
   const wrong = "pools.main.backends = ['127.0.0.1:1']\nroute = 'mian'\n";
   const mistake = 'route: there is no pool or route "mian"';
@@ -171,7 +243,9 @@ test('a route comes from a file', async (t) => {
   const nodes = await cluster(t, 1, { proxy: file });
   assert.equal(await ask(place(nodes.proxy), 'get key'), 'SERVER_ERROR from the file\r\n');
   await assert.rejects(Cluster.start(1, { proxy: `${file}.toml` }), { name: 'ConfigError', message: /cannot read/ });
-  assert.throws(() => new Cluster(1, { proxy: '' }), { name: 'ConfigError', message: /empty/ });
+  for (const proxy of ['', 'nodes']) {
+    assert.throws(() => new Cluster(1, { proxy }), { name: 'ConfigError', message: /^proxy must be .* a text in TOML/ });
+  }
 });
 
 test('helpers for test runners show the commands of a proxy', async (t) => {

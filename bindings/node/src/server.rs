@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use memcache_core::{Hooks, Server as Core, Stop as How, TlsPem};
+use memcache_core::{Hooks, ProxyConfig, Server as Core, Stop as How, TlsPem};
 use memcache_embed::certificates::TestCertificates;
 use memcache_embed::cluster::proxy_config;
 use memcache_embed::commands::CommandLog;
@@ -261,6 +261,12 @@ fn start(settings: Settings, shared: Arc<SharedCache>) -> Result<Running, Failur
     Ok(Running { core: Arc::new(core), shared, commands, tls, directory: own_directory })
 }
 
+/// Does the work of a task. A panic is a failure.
+fn unpanicked<R>(work: impl FnOnce() -> Result<R, Failure>) -> Result<R, Failure> {
+    let panicked = || Err(errors::internal("memcache-rs panicked, which is a bug: please report it"));
+    guarded(work).unwrap_or_else(panicked)
+}
+
 /// A start in progress.
 pub struct Start {
     phase: Arc<Mutex<Phase>>,
@@ -288,9 +294,7 @@ impl Task for Start {
     type JsValue = ();
 
     fn compute(&mut self) -> napi::Result<Self::Output> {
-        Ok(guarded(|| self.run()).unwrap_or_else(|| {
-            Err(errors::internal("memcache-rs panicked, which is a bug: please report it"))
-        }))
+        Ok(unpanicked(|| self.run()))
     }
 
     fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<()> {
@@ -316,6 +320,30 @@ impl Task for Settle {
 
     fn resolve(&mut self, _: Env, settled: bool) -> napi::Result<bool> {
         Ok(settled)
+    }
+}
+
+/// A reload of a proxy in progress. It looks up names of backends.
+pub struct Reload {
+    core: Arc<Core>,
+    config: Option<ProxyConfig>,
+}
+
+impl Task for Reload {
+    type Output = Result<(), Failure>;
+    type JsValue = ();
+
+    fn compute(&mut self) -> napi::Result<Self::Output> {
+        let config = self.config.take();
+        Ok(unpanicked(|| {
+            let state = self.core.context();
+            state.cache.settle();
+            state.reload_proxy(config).map_err(|error| errors::bad_argument(error.to_string()))
+        }))
+    }
+
+    fn resolve(&mut self, env: Env, output: Self::Output) -> napi::Result<()> {
+        output.map_err(|failure| errors::thrown(env, failure))
     }
 }
 
@@ -486,6 +514,13 @@ impl Server {
     #[napi(catch_unwind)]
     pub fn retry_backends(&self) -> Result<bool, Failure> {
         self.on(|running| Ok(running.core.retry_backends()))
+    }
+
+    /// Reads the configuration of a proxy again, or another one in its place.
+    #[napi(catch_unwind)]
+    pub fn reload_proxy(&self, config: Option<String>) -> Result<AsyncTask<Reload>, Failure> {
+        let config = config.as_deref().map(ProxyConfig::from);
+        self.on(|running| Ok(AsyncTask::new(Reload { core: Arc::clone(&running.core), config })))
     }
 
     /// Has the handles of the cache settle another server first.
