@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from memcache_rs import _native
-from memcache_rs._server import Server, clock_of, host_port, in_thread, settle_after
+from memcache_rs._runs import Runs
+from memcache_rs._server import Server, clock_of, host_port, settle_after
 from memcache_rs.errors import ClosedError, ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +53,13 @@ def _split(settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return of_nodes, of_proxy
 
 
+def _check_route(proxy: object) -> None:
+    is_known = isinstance(proxy, (bool, os.PathLike))
+    # Each line of a configuration has the sign.
+    if not is_known and not (isinstance(proxy, str) and ("=" in proxy or proxy.endswith(".toml"))):
+        raise ConfigError(f"proxy must be True, False, a text in TOML or the name of a file, got {proxy!r}")
+
+
 def _read_route(proxy: str | PathLike[str]) -> str:
     """Returns a part of a configuration, which may be in a file."""
     text = os.fspath(proxy)
@@ -92,6 +100,7 @@ class ClusterClock:
 
         Raises:
             ClosedError: The cluster was not started.
+            ForkError: The cluster belongs to the parent process.
 
         Example:
             >>> with Cluster(2) as cluster, cluster.clock.freeze() as clock:
@@ -111,6 +120,7 @@ class ClusterClock:
 
         Raises:
             ClosedError: The cluster was not started.
+            ForkError: The cluster belongs to the parent process.
 
         Example:
             >>> with Cluster(2) as cluster:
@@ -124,6 +134,7 @@ class ClusterClock:
 
         Raises:
             ClosedError: The cluster was not started.
+            ForkError: The cluster belongs to the parent process.
 
         Example:
             >>> with Cluster(2) as cluster:
@@ -140,6 +151,7 @@ class ClusterClock:
 
         Raises:
             ClosedError: The cluster was not started.
+            ForkError: The cluster belongs to the parent process.
             ConfigError: ``by`` is not whole seconds, or the clock cannot show that time.
 
         Example:
@@ -157,6 +169,7 @@ class ClusterClock:
 
         Raises:
             ClosedError: The cluster was not started.
+            ForkError: The cluster belongs to the parent process.
 
         Example:
             >>> with Cluster(2) as cluster:
@@ -172,7 +185,7 @@ class ClusterClock:
         self.resume()
 
 
-class Cluster:
+class Cluster(Runs):
     """Several servers. Clients shard, or a proxy before the servers does.
 
     Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. The nodes are in
@@ -222,14 +235,12 @@ class Cluster:
             raise ConfigError("cache must be None for a cluster; each node makes a cache")
         if settings.get("persist") is not None:
             raise ConfigError("persist must be None for a cluster; its nodes cannot share a file")
-        kinds = (bool, str, os.PathLike)
-        is_known = isinstance(proxy, kinds)  # pyright: ignore[reportUnnecessaryIsInstance]
-        if not is_known or proxy == "":
-            raise ConfigError(f"proxy must be True, False, a text in TOML or the name of a file, got {proxy!r}")
+        _check_route(proxy)
         if proxy and settings.get("unix_socket") and settings.get("host") is None:
             raise ConfigError("unix_socket needs a host with a proxy, which reaches nodes by TCP")
         self._proxy: Server | None = None
         self._route = proxy
+        self._nodes: list[str] = []
         of_nodes, self._of_proxy = _split(settings) if proxy else (settings, {})
         self.servers = [Server(**of_nodes) for _ in range(size)]
         if proxy:
@@ -245,6 +256,7 @@ class Cluster:
         Raises:
             ConfigError: A setting is invalid, or the configuration of the proxy has a mistake.
             StartError: A node failed to start.
+            ForkError: The cluster was started in the parent process.
 
         Example:
             >>> cluster = Cluster(2).start()
@@ -267,9 +279,19 @@ class Cluster:
 
     def _make_proxy(self) -> Server:
         """Makes the proxy before the running nodes, which keep their addresses."""
-        route = None if isinstance(self._route, bool) else _read_route(self._route)
-        nodes = [host_port(server.address) for server in self.servers]
-        return Server(proxy=_native.cluster_proxy(route, nodes), **self._of_proxy)
+        self._nodes = [host_port(server.address) for server in self.servers]
+        return Server(proxy=self._config(self._route), **self._of_proxy)
+
+    def _config(self, proxy: bool | str | PathLike[str]) -> str:
+        """Returns the configuration of the proxy."""
+        return _native.cluster_proxy(None if isinstance(proxy, bool) else _read_route(proxy), self._nodes)
+
+    def _node(self, number: int) -> Server:
+        try:
+            return self.servers[number]
+        except IndexError:
+            last = len(self.servers) - 1
+            raise IndexError(f"number must be from 0 to {last}, the last node, got {number}") from None
 
     def _announce(self) -> None:
         """Lets each running node announce all running nodes."""
@@ -299,7 +321,7 @@ class Cluster:
             ...     [server.running for server in cluster]
             [True, False]
         """
-        self.servers[number].stop()
+        self._node(number).stop()
         self._announce()
         if self._proxy is not None and self._proxy.running and not self._proxy.settle(_PATIENCE):
             raise TimeoutError(f"the proxy did not notice the end of node {number} in {_PATIENCE:.0f} seconds")
@@ -316,6 +338,7 @@ class Cluster:
         Raises:
             IndexError: There is no such node.
             StartError: The node failed to start.
+            ForkError: The cluster belongs to the parent process.
             TimeoutError: A worker of the proxy did not answer in a second.
 
         Example:
@@ -323,13 +346,39 @@ class Cluster:
             ...     cluster.kill(1)
             ...     cluster.revive(1)
         """
-        server = self.servers[number]
+        server = self._node(number)
         server.start()
         if self._proxy is not None and self._proxy.running:
             settle_after(server, self._proxy)
         self._announce()
         if self._proxy is not None and self._proxy.running:
             self._proxy.retry_backends()
+
+    def reload_proxy(self, proxy: bool | str | PathLike[str] | None = None) -> None:
+        """Has the proxy follow another configuration, or a file that has changed.
+
+        Requests that come after this call follow it. A mistake changes nothing.
+
+        Args:
+            proxy: As that of the cluster. It counts for later reloads and starts, too. ``None`` is
+                the one so far, such as a file that has changed.
+
+        Raises:
+            ConfigError: The configuration has a mistake, or ``proxy`` is ``False``.
+            ClosedError: The cluster has no proxy, or does not run.
+            ForkError: The cluster belongs to the parent process.
+
+        Example:
+            >>> with Cluster(2, proxy=True) as cluster:
+            ...     cluster.reload_proxy('route = { failover = ["nodes", "next"] }')
+        """
+        running = self.proxy
+        wanted = self._route if proxy is None else proxy
+        _check_route(wanted)
+        if wanted is False:
+            raise ConfigError("proxy must not be False; to have no proxy, make another cluster")
+        running.reload_proxy(self._config(wanted))
+        self._route = wanted
 
     def stop(self) -> None:
         """Stops the proxy and all nodes.
@@ -395,6 +444,7 @@ class Cluster:
 
         Raises:
             ClosedError: The cluster was not started.
+            ForkError: The cluster belongs to the parent process.
 
         Example:
             >>> with Cluster(2, proxy=True) as cluster, cluster.clock.freeze() as clock:
@@ -418,22 +468,3 @@ class Cluster:
 
     def __iter__(self) -> Iterator[Server]:
         return iter(self.servers)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        from asyncio import CancelledError
-
-        try:
-            await in_thread(self.start)
-        except CancelledError:
-            await in_thread(self.stop)
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await in_thread(self.stop)

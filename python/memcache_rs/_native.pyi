@@ -1476,6 +1476,8 @@ class Server:
         """
     def retry_backends(self) -> None:
         """Has a proxy try its backends again at once."""
+    def reload_proxy(self, config: str | None = None) -> None:
+        """Reads the configuration of a proxy again, or another one in its place."""
     def settle_after(self, first: Server) -> None:
         """Has the handles of the cache settle another server first."""
     def stats(self, group: str = "", /) -> dict[str, int | str]:

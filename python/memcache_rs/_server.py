@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from memcache_rs import _native
 from memcache_rs._cache import Cache
 from memcache_rs._directory import load_identity, make_directory
+from memcache_rs._runs import Runs
 from memcache_rs._watch import Watch
 from memcache_rs.errors import ClosedError, ConfigError, OutOfRangeError
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Self
@@ -107,7 +108,7 @@ def _in_child() -> None:
 os.register_at_fork(before=_starting.acquire, after_in_parent=_starting.release, after_in_child=_in_child)
 
 
-class Server:
+class Server(Runs):
     """A memcached server in this process, for any memcached client.
 
     Use it in a ``with`` block, or call :meth:`start` and :meth:`stop`. In asyncio, ``async with``
@@ -333,25 +334,6 @@ class Server:
             self._commands = (self._commands + native.last_commands)[-_native.COMMANDS :]
         _running.pop(self, None)
         self._remove_directory()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-
-    async def __aenter__(self) -> Self:
-        from asyncio import CancelledError
-
-        try:
-            await in_thread(self.start)
-        except CancelledError:
-            await in_thread(self.stop)
-            raise
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await in_thread(self.stop)
 
     def __del__(self) -> None:
         # The directory of a server that was not stopped must not stay. If __init__ refused the
@@ -680,6 +662,34 @@ class Server:
         """
         self._live().retry_backends()
 
+    def reload_proxy(self, config: Path | None = None) -> None:
+        """Has a proxy read its configuration again, or another one in its place.
+
+        Requests that come after this call follow it. A mistake changes nothing. Names of backends
+        are looked up first, which takes 5 seconds at most.
+
+        Args:
+            config: A text in TOML, or the name of a file that ends in ``.toml``. Later reloads and
+                starts read it, too. ``None`` reads the configuration so far, such as a file that
+                has changed.
+
+        Raises:
+            ConfigError: The configuration has a mistake, whose line the message names. The file
+                cannot be read. The server was started without ``proxy``.
+            ClosedError: The server does not run.
+            ForkError: The server belongs to the parent process.
+
+        Example:
+            >>> with Server() as backend:
+            ...     text = f"route = 'main'\\npools.main.backends = ['127.0.0.1:{backend.port}']"
+            ...     with Server(proxy="route = { error = 'closed' }") as proxy:
+            ...         proxy.reload_proxy(text)
+        """
+        text = None if config is None else os.fsdecode(config)
+        self._live().reload_proxy(text)
+        if text is not None:
+            self._settings["values"]["proxy"] = text
+
     def stats(self, group: str = "") -> dict[str, int | str]:
         """Returns statistics under memcached's names.
 
@@ -757,7 +767,8 @@ class Server:
 
         Args:
             *kinds: The kinds of events: ``"fetchers"``, ``"mutations"``, ``"deletions"``,
-                ``"evictions"`` and ``"connevents"``. Without any, events of all kinds.
+                ``"evictions"`` and ``"connevents"``, and of a proxy ``"proxyreqs"``,
+                ``"proxyevents"`` and ``"proxyuser"``. Without any, events of all kinds.
             timeout: The iterator ends if no event comes for this many seconds.
 
         Returns:
@@ -838,20 +849,6 @@ class Server:
         if self._native is None:
             return "<Server, not running>"
         return f"<Server at {self.url}>" if self._native.owned else "<Server of the parent process>"
-
-
-async def in_thread(work: Callable[[], object]) -> None:
-    """Runs ``work`` in a thread, to its end even if the task is cancelled."""
-    import asyncio
-    from contextlib import suppress
-
-    running = asyncio.ensure_future(asyncio.to_thread(work))
-    try:
-        await asyncio.shield(running)
-    except asyncio.CancelledError:
-        with suppress(Exception):
-            await running
-        raise
 
 
 # The next two use members of the class, for `Cluster`.

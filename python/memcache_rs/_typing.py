@@ -27,7 +27,9 @@ Serializer: TypeAlias = "Literal['pickle', 'json'] | tuple[Callable[[Any], Bytes
 #: The value of a setting. The core's table says which a setting takes.
 Setting: TypeAlias = "bool | float | str | list[int] | None"
 #: A kind of events.
-Kind: TypeAlias = "Literal['fetchers', 'mutations', 'deletions', 'evictions', 'connevents']"
+Kind: TypeAlias = """Literal[
+    'fetchers', 'mutations', 'deletions', 'evictions', 'connevents', 'proxyreqs', 'proxyevents', 'proxyuser'
+]"""
 #: How a snapshot is stored.
 Codec: TypeAlias = "Literal['lz4', 'none']"
 #: How the TTLs of a snapshot go on.

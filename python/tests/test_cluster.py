@@ -41,6 +41,13 @@ def test_nodes_announce_each_other() -> None:
             socket.create_connection(address)
 
 
+def test_a_node_that_does_not_exist() -> None:
+    cluster = Cluster(2)
+    for use in (cluster.kill, cluster.revive):
+        with pytest.raises(IndexError, match="number must be from 0 to 1, the last node, got 2"):
+            use(2)
+
+
 @pytest.mark.parametrize(
     ("size", "settings"), [(0, {}), (2, {"port": 1}), (2, {"cache": object()}), (2, {"persist": "cache.mcrs"})]
 )

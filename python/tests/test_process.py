@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import memcache_rs
-from memcache_rs import Cache, Server
+from memcache_rs import Cache, Cluster, Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,6 +91,35 @@ def test_a_child_does_not_stop_its_parents_server(tmp_path: Path) -> None:
         assert server.running
         socket.create_connection(server.address).close()
         assert (tmp_path / "socket").exists()
+
+
+def test_a_child_does_not_stop_its_parents_cluster() -> None:
+    with Cluster(2, proxy=True) as cluster:
+        address, addresses = cluster.address, cluster.addresses
+        clock = cluster.clock
+
+        def work() -> None:
+            assert (cluster.address, cluster.addresses) == (address, addresses)
+            for use in (lambda: cluster.clock, clock.resume, cluster.reload_proxy, cluster.proxy.stats):
+                with pytest.raises(memcache_rs.ForkError, match="parent process"):
+                    use()
+            cluster.kill(1)
+            assert not any(server.running for server in (*cluster, cluster.proxy))
+            for start in (lambda: cluster.revive(1), cluster.start):
+                with pytest.raises(memcache_rs.ForkError, match="parent process"):
+                    start()
+            cluster.stop()
+            with Cluster(1, proxy=True) as own:
+                socket.create_connection(own.address).close()
+
+        assert in_a_child(work) == 0
+        assert all(server.running for server in (*cluster, cluster.proxy))
+        with socket.create_connection(cluster.address, timeout=20) as client:
+            for _ in range(2):
+                client.sendall(b"set key 0 0 1\r\nx\r\n")
+                assert client.recv(100) == b"STORED\r\n"
+                cluster.kill(1)
+                cluster.revive(1)
 
 
 @pytest.mark.parametrize("kind", ["IPv4", "IPv6", "UDP", "Unix"])

@@ -63,6 +63,95 @@ def test_a_server_is_a_proxy(tmp_path: Path, as_file: bool) -> None:
             client.close()
 
 
+def test_a_proxy_reads_another_configuration(tmp_path: Path) -> None:
+    with Server() as backend:
+        path = tmp_path / "proxy.toml"
+        path.write_text("route = { error = 'from the file' }")
+        with Server(proxy=path) as proxy:
+            client = Client(proxy.address)
+            assert client.get("key") == b"SERVER_ERROR from the file\r\n"
+            path.write_text("route = { error = 'again' }")
+            proxy.reload_proxy()
+            assert client.get("key") == b"SERVER_ERROR again\r\n"
+            for wrong, line in (
+                ("route = 'main'", "proxy: line 1: route: "),
+                ("main", "proxy: must be a text in TOML"),
+            ):
+                with pytest.raises(memcache_rs.ConfigError, match=line):
+                    proxy.reload_proxy(wrong)
+            proxy.reload_proxy(f"route = 'main'\npools.main.backends = ['127.0.0.1:{backend.port}']\n")
+            assert client.set("key") == b"STORED\r\n"
+            proxy.reload_proxy()
+            assert client.get("key") == b"VALUE key 0 1\r\nx\r\nEND\r\n"
+            client.close()
+            # The next start reads the last one, too.
+            proxy.stop()
+            client = Client(proxy.start().address)
+            assert client.get("key") == b"VALUE key 0 1\r\nx\r\nEND\r\n"
+            client.close()
+            proxy.reload_proxy(path)
+        with pytest.raises(memcache_rs.ConfigError, match="no proxy"):
+            backend.reload_proxy()
+    with pytest.raises(memcache_rs.ClosedError):
+        proxy.reload_proxy()
+
+
+def test_hot_keys_and_events_of_a_proxy() -> None:
+    with Server() as backend:
+        text = f"route = 'main'\n[pools.main]\nbackends = ['127.0.0.1:{backend.port}']\nlog = {{ sample = 1 }}\n"
+        settings = {"sample_rate": 1}
+        with Server(proxy=text, settings=settings) as proxy, proxy.clock.freeze():
+            client = Client(proxy.address)
+            with proxy.watch("proxyreqs", "proxyevents", timeout=20) as events:
+                client.set("key")
+                client.get("key")
+                backend.stop()
+                assert client.get("key") == FAILURE
+                requests: list[str] = []
+                others: set[str] = set()
+                while len(requests) < 3 or not others:
+                    event = next(events)
+                    if event.type == "proxy_req":
+                        requests.append(event.fields["req"])
+                    else:
+                        others.add(event.type)
+            assert requests == ["set key 0 60 1", "get key", "get key"]
+            assert others == {"proxy_backend"}
+            assert [(key.key, key.reads, key.writes) for key in proxy.hot_keys()] == [(b"key", 2, 1)]
+            with proxy.watch("proxyuser", timeout=0) as events:
+                assert list(events) == []
+            client.close()
+
+
+def test_a_cluster_follows_another_route(tmp_path: Path) -> None:
+    path = tmp_path / "proxy.toml"
+    with Cluster(2, proxy=True) as cluster:
+        client = Client(cluster.address)
+        assert {client.set(key) for key in KEYS} == {b"STORED\r\n"}
+        here = {key for key in KEYS if key in cluster[1].cache}
+        cluster.kill(1)
+        cluster.reload_proxy('route = { failover = ["nodes", "next"] }')
+        assert {key for key in KEYS if client.get(key) == b"END\r\n"} == here
+        path.write_text("route = { error = 'from the file' }")
+        cluster.reload_proxy(path)
+        assert client.get("key") == b"SERVER_ERROR from the file\r\n"
+        path.write_text("route = 'next'")
+        cluster.reload_proxy()
+        assert {client.get(key) for key in here} == {b"END\r\n"}
+        wrong: Any
+        for wrong in ("route = 'node'", "", False, 1):
+            with pytest.raises(memcache_rs.ConfigError):
+                cluster.reload_proxy(wrong)
+        cluster.reload_proxy(True)
+        assert {key for key in KEYS if client.get(key) == FAILURE} == here
+        client.close()
+        cluster.stop()
+        with pytest.raises(memcache_rs.ClosedError):
+            cluster.reload_proxy()
+    with Cluster(1) as cluster, pytest.raises(memcache_rs.ClosedError, match="no proxy"):
+        cluster.reload_proxy()
+
+
 def test_a_mistake_has_its_line(tmp_path: Path) -> None:
     text = "pools.main.backends = ['127.0.0.1:1']\nroute = 'mian'\n"
     mistake = 'route: there is no pool or route "mian"'
@@ -221,7 +310,7 @@ def test_a_route_comes_from_a_file(tmp_path: Path) -> None:
     with pytest.raises(memcache_rs.ConfigError, match=r"cannot read .*none\.toml"):
         Cluster(1, proxy=tmp_path / "none.toml").start()
     wrong: Any
-    for wrong in ("", 1, None, b"route = 'nodes'"):
+    for wrong in ("", "nodes", 1, None, b"route = 'nodes'"):
         with pytest.raises(memcache_rs.ConfigError, match="proxy must be"):
             Cluster(1, proxy=wrong)
 

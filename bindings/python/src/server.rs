@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use memcache_core::{Hooks, Server as Core, Stop, TlsPem};
+use memcache_core::{Hooks, ProxyConfig, Server as Core, Stop, TlsPem};
 use memcache_embed::commands::CommandLog;
 use memcache_embed::handle::Handle;
 use memcache_embed::server::{Address, Certificates, ServerOptions};
@@ -218,6 +218,15 @@ impl Server {
             return Ok(());
         }
         Err(PyTimeoutError::new_err("a worker of the proxy did not answer in a second"))
+    }
+
+    /// Reads the configuration of a proxy again, or another one in its place.
+    #[pyo3(signature = (config=None))]
+    fn reload_proxy(&self, py: Python<'_>, config: Option<&str>) -> PyResult<()> {
+        let core = self.settled(py)?;
+        let config = config.map(ProxyConfig::from);
+        let reloaded = py.detach(|| core.context().reload_proxy(config));
+        reloaded.map_err(|error| errors::bad_argument(error.to_string()))
     }
 
     /// Has the handles of the cache settle another server first.
