@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use memcache_core::Tag;
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::engine::{Client, Engine, Host};
 use memcache_core::internal::proxy::failure::Reason;
@@ -98,13 +97,7 @@ impl LuaEngine {
         }
     }
 
-    fn begin_one(
-        &mut self,
-        asker: Asker,
-        from: (i32, Option<Tag>),
-        request: ClientRequest,
-        host: &mut Host<'_>,
-    ) {
+    fn begin_one(&mut self, asker: Asker, from: &Client, request: ClientRequest, host: &mut Host<'_>) {
         self.waiting += 1;
         match self.machines.get_mut(self.current) {
             Some(machine) if self.limit == 0 || self.waiting <= self.limit => {
@@ -183,12 +176,11 @@ impl Engine for LuaEngine {
     }
 
     fn begin(&mut self, client: Client, mut requests: Requests, host: &mut Host<'_>) {
-        let from = (client.fd, client.tag);
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
             let asker = Asker::Client(self.clients.add(client.slot));
-            self.begin_one(asker, from, request, host);
+            self.begin_one(asker, &client, request, host);
             return self.take_answers(host);
         }
         if requests.is_empty() {
@@ -197,7 +189,7 @@ impl Engine for LuaEngine {
         let (slot, left) = (client.slot, requests.len());
         let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left });
         for (key, request) in requests.into_iter().enumerate() {
-            self.begin_one(Asker::Get(get, key), from, request, host);
+            self.begin_one(Asker::Get(get, key), &client, request, host);
         }
         self.take_answers(host);
     }

@@ -4,9 +4,8 @@ use std::time::Instant;
 
 use std::rc::Rc;
 
-use memcache_core::Tag;
 use memcache_core::internal::base::watch::kind;
-use memcache_core::internal::proxy::engine::Host;
+use memcache_core::internal::proxy::engine::{Client, Host};
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::request::{ClientRequest, Quiet};
 use mlua::{AnyUserData, Lua, Thread, Value};
@@ -147,7 +146,7 @@ impl Machine {
     pub fn begin(
         &mut self,
         asker: Asker,
-        (fd, tag): (i32, Option<Tag>),
+        client: &Client,
         request: ClientRequest,
         host: &mut Host<'_>,
         answers: &mut Answers,
@@ -161,7 +160,7 @@ impl Machine {
             host.links.counters().no_memory.add(1);
             return answers.push((asker, NO_MEMORY.to_vec()));
         }
-        let route = self.shared.borrow().route(command, request.key(), tag);
+        let route = self.shared.borrow().route(command, request.key(), client.tag);
         let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
         let context = match taken {
             Some(Ok(context)) => context,
@@ -178,7 +177,8 @@ impl Machine {
             let mut worker = self.shared.borrow_mut();
             let Some(one) = worker.contexts.get_mut(context) else { return };
             one.waits.add();
-            (one.caller, one.fd) = (Some(Caller { asker, quiet, command }), fd);
+            one.caller = Some(Caller { asker, quiet, command });
+            (one.fd, one.common_name) = (client.fd, client.common_name.clone());
             one.request.take()
         };
         let object = match object {
@@ -538,20 +538,20 @@ impl Machine {
 
     fn dispatch(&mut self, context: usize, handle: usize, host: &mut Host<'_>, answers: &mut Answers) {
         let ask = Ask { id: context << MACHINE_BITS | self.number, number: handle };
-        let (target, request, child, fd) = {
+        let (target, request, child, fd, common_name) = {
             let mut worker = self.shared.borrow_mut();
             let Some(one) = worker.contexts.get_mut(context) else { return };
             if one.waits.state(handle) != State::Queued {
                 return;
             }
             one.waits.dispatch(handle);
-            let (fd, generator) = (one.fd, one.generator);
+            let (fd, generator, common_name) = (one.fd, one.generator, one.common_name.clone());
             let Some(place) = one.handles.get_mut(handle) else { return };
             (place.sent, place.to) = (host.now, None);
             let (request, child) = (place.request.clone(), place.child);
             let generator = worker.generators.get(generator);
             let target = generator.and_then(|generator| generator.targets.get(handle).cloned());
-            (target, request, child, fd)
+            (target, request, child, fd, common_name)
         };
         match (target, request, child) {
             (Some(Target::Pool(pool)), Some(request), _) => {
@@ -581,7 +581,7 @@ impl Machine {
             (Some(Target::Generator(_)), Some(request), Some(child)) => {
                 if let Some(one) = self.shared.borrow_mut().contexts.get_mut(child) {
                     one.waits.add();
-                    one.fd = fd;
+                    (one.fd, one.common_name) = (fd, common_name);
                 }
                 self.start(child, request.lua, host, answers);
             }

@@ -42,6 +42,7 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
         request: None,
         caller: None,
         fd: -1,
+        common_name: None,
         handles: Vec::new(),
         waits: Waits::new(targets.len()),
         timer: None,
@@ -185,7 +186,7 @@ fn reset(shared: &Shared, context: usize) {
     worker.clear_timer(context);
     let Some(context) = worker.contexts.get_mut(context) else { return };
     context.waits.reset();
-    context.caller = None;
+    (context.caller, context.common_name) = (None, None);
     let held = std::mem::take(&mut context.held);
     for handle in &mut context.handles {
         (handle.result, handle.request) = (Value::Nil, None);

@@ -162,6 +162,8 @@ pub struct Context {
     pub caller: Option<Caller>,
     /// Descriptor of the client.
     pub fd: i32,
+    /// The first common name in its certificate.
+    pub common_name: Option<Arc<[u8]>>,
     /// The handles.
     pub handles: Vec<Handle>,
     /// Their states, and the wait.

@@ -4,13 +4,15 @@
 
 mod bench;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use bench::{Bench, Manual, Program, address};
-use memcache_core::{Hooks, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl};
-use rcgen::{CertificateParams, KeyPair};
+use memcache_core::{Hooks, Listen, Protocol, Server, ServerConfig, TlsConfig, TlsMode, Ttl, VerifyMode};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 /// Forwards everything to the first backend.
 const DIRECT: &str = "
@@ -776,4 +778,52 @@ fn functions_of_a_failed_load_are_not_counted() {
     let fails = DIRECT.replace("end)\nend", "end)\nerror('no')\nend");
     assert!(bench.reload(&fails).is_err());
     assert_eq!(counts(), before);
+}
+
+#[test]
+fn a_program_sees_the_name_of_a_client() {
+    let identity = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let mut parameters = CertificateParams::new(vec!["localhost".into()]).unwrap();
+        parameters.distinguished_name = DistinguishedName::new();
+        parameters.distinguished_name.push(DnType::CommonName, name);
+        (parameters.self_signed(&key).unwrap(), key)
+    };
+    let ((own, own_key), (client, client_key)) = (identity("server"), identity("Ann B."));
+    let files = [own.pem(), own_key.serialize_pem(), client.pem()].map(|text| Program::new(&text));
+    let [chain_cert, key, ca_cert] = files.each_ref().map(|file| Some(file.0.clone()));
+    let tls =
+        TlsConfig { chain_cert, key, ca_cert, verify_mode: VerifyMode::Request, ..TlsConfig::default() };
+    let bench = Bench::with(
+        0,
+        "
+        function mcp_config_pools() end
+        function mcp_config_routes()
+            local function name(rctx) return function() return 'HD ' .. tostring(rctx:tls_peer_cn()) .. '\\r\\n' end end
+            local inner, outer = mcp.funcgen_new(), mcp.funcgen_new()
+            inner:ready({ f = name })
+            local h = outer:new_handle(inner)
+            outer:ready({ f = function(rctx) return function(r) return rctx:enqueue_and_wait(r, h) end end })
+            mcp.attach(mcp.CMD_MG, outer)
+            local direct = mcp.funcgen_new()
+            direct:ready({ f = name })
+            mcp.attach(mcp.CMD_MD, direct)
+        end",
+        ServerConfig { tls: Some(tls), ..ServerConfig::default() },
+    )
+    .unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(own.der().clone()).unwrap();
+    let rules = || ClientConfig::builder().with_root_certificates(roots.clone());
+    let key = PrivateKeyDer::try_from(client_key.serialize_der()).unwrap();
+    let named = rules().with_client_auth_cert(vec![client.der().clone()], key).unwrap();
+    for (rules, reply) in [(named, "HD Ann B.\r\n"), (rules().with_no_client_auth(), "HD nil\r\n")] {
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::new(rules), name).unwrap();
+        let mut client = StreamOwned::new(connection, bench.client().0);
+        client.write_all(b"mg k\r\nmd k\r\n").unwrap();
+        let mut got = vec![0; 2 * reply.len()];
+        client.read_exact(&mut got).unwrap();
+        assert_eq!(String::from_utf8_lossy(&got), reply.repeat(2));
+    }
 }

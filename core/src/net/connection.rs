@@ -166,6 +166,11 @@ impl Connection {
         self.routing
     }
 
+    /// Returns the first common name in the certificate of its client.
+    pub(crate) fn common_name(&self) -> Option<Arc<[u8]>> {
+        self.stream.common_name()
+    }
+
     /// Reports the new connection to the table, the log and watchers.
     pub(crate) fn opened(&self, context: &ServerState, protocol: Protocol) {
         let fd = self.fd();

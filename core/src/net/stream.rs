@@ -90,6 +90,11 @@ impl Stream {
         if let Self::Tls(s) = self { s.names() } else { Vec::new() }
     }
 
+    /// Returns the first common name in the certificate of a client with TLS.
+    pub(crate) fn common_name(&self) -> Option<Arc<[u8]>> {
+        if let Self::Tls(s) = self { s.common_name() } else { None }
+    }
+
     /// Sends nothing more to the peer, not even the end of TLS.
     pub(crate) fn give_up(&mut self) {
         if let Self::Tls(s) = self {

@@ -23,13 +23,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use mio::net::TcpStream;
+use rustls::pki_types::CertificateDer;
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, UnbufferedStatus};
 use rustls::{HandshakeKind, ServerConfig};
 use socket2::SockRef;
 
 use super::socket::send;
-use crate::tls::Tls;
+use crate::tls::{Tls, first_common_name};
 
 /// Most bytes that one read takes, kept partial input included. Messages of a handshake may have 64
 /// KiB, records 18.
@@ -78,6 +79,8 @@ pub(crate) struct TlsStream {
     outgoing: Vec<u8>,
     outgoing_at: usize,
     handshaking: bool,
+    /// The first common name in the certificate of the client, after the handshake.
+    common_name: Option<Arc<[u8]>>,
     /// Whether the socket may hold input.
     undrained: bool,
     /// Whether the peer sends no more.
@@ -132,6 +135,7 @@ impl TlsStream {
             outgoing: Vec::new(),
             outgoing_at: 0,
             handshaking: true,
+            common_name: None,
             undrained: false,
             ended: false,
             failed: false,
@@ -166,17 +170,25 @@ impl TlsStream {
                 Err(e) => self.error = Some(e),
             }
         }
+        self.common_name = self.certificate().and_then(first_common_name).map(Arc::from);
         // The worker sends the bytes that the socket does not take now, and handles all errors.
         let _ = self.flush();
     }
 
     /// Returns the names that may be the user, from the certificate of the client.
     pub(super) fn names(&self) -> Vec<String> {
+        self.certificate().map(|certificate| self.shared.names(certificate)).unwrap_or_default()
+    }
+
+    /// Returns the first common name in the certificate of the client.
+    pub(super) fn common_name(&self) -> Option<Arc<[u8]>> {
+        self.common_name.clone()
+    }
+
+    /// Returns the certificate of the client after the handshake.
+    fn certificate(&self) -> Option<&CertificateDer<'static>> {
         let certificate = self.session.peer_certificates().and_then(<[_]>::first);
-        match certificate.filter(|_| !self.handshaking && !self.failed) {
-            Some(certificate) => self.shared.names(certificate),
-            None => Vec::new(),
-        }
+        certificate.filter(|_| !self.handshaking && !self.failed)
     }
 
     /// Returns the encrypted bytes that wait for the peer to read.

@@ -37,6 +37,10 @@ impl TlsStream {
         match self.never {}
     }
 
+    pub(super) fn common_name(&self) -> Option<Arc<[u8]>> {
+        match self.never {}
+    }
+
     pub(super) fn unsent(&self) -> usize {
         match self.never {}
     }

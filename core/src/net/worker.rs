@@ -336,6 +336,7 @@ impl Worker {
         let (scratch, deferred) = (&mut self.scratch, &mut self.deferred);
         deferred.client = token.0;
         deferred.routing = connection.routing();
+        deferred.common_name = connection.common_name();
         let before = connection.held();
         let after = catch_unwind(AssertUnwindSafe(|| connection.visit(place, scratch, deferred)));
         let held = connection.held();

@@ -10,6 +10,7 @@
 //! sent and answered. The native one is `relay`. Others come from crates above this one.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::connection::Failure;
@@ -31,6 +32,8 @@ pub struct Client {
     pub fd: i32,
     /// The tag of its listener.
     pub tag: Option<Tag>,
+    /// The first common name in its certificate, if it has one.
+    pub common_name: Option<Arc<[u8]>>,
 }
 
 /// The server around an engine.

@@ -198,5 +198,6 @@ fn leave_slot(env: &mut Env<'_>, requests: Requests, is_sampled: bool, out: &mut
     let Some(deferred) = &mut env.deferred else { return };
     let slot = deferred.slot();
     out.open_slot(slot, 0);
-    deferred.work.push(Work::Route { client: Client { slot, fd: env.fd, tag: deferred.tag() }, requests });
+    let (fd, tag, common_name) = (env.fd, deferred.tag(), deferred.common_name.clone());
+    deferred.work.push(Work::Route { client: Client { slot, fd, tag, common_name }, requests });
 }

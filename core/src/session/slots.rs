@@ -18,6 +18,7 @@
 //! - **Owners that cannot wait**, such as a UDP socket, lend no [`Deferred`]. Then no slot is
 //!   opened.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Tag;
@@ -86,6 +87,8 @@ pub struct Deferred {
     pub hooks: Hooks,
     /// Whether those of the connection that is being visited are.
     pub routing: Routing,
+    /// The first common name in the certificate of that client.
+    pub common_name: Option<Arc<[u8]>>,
 }
 
 impl Deferred {

@@ -31,9 +31,24 @@ pub(super) fn names(certificate: &CertificateDer<'_>, user: TlsUser) -> Vec<Stri
     }
 }
 
-/// Returns the only common name of a subject, which is a list of sets of pairs.
+/// Returns the first common name of a certificate, of any kind of text, as memcached does.
+pub(crate) fn first_common_name(certificate: &CertificateDer<'_>) -> Option<Vec<u8>> {
+    let read = EndEntityCert::try_from(certificate).ok()?;
+    common_names(read.subject())?.first().map(|(_, text)| text.to_vec())
+}
+
+/// Returns the only common name of a subject.
 fn common_name(subject: &[u8]) -> Option<&str> {
-    let mut found = None;
+    match common_names(subject)?[..] {
+        [(tag::UTF8_STRING | tag::PRINTABLE_STRING, text)] => std::str::from_utf8(text).ok(),
+        _ => None,
+    }
+}
+
+/// Returns the kinds and texts of the common names of a subject, which is a list of sets of pairs.
+/// Returns `None` if it is none.
+fn common_names(subject: &[u8]) -> Option<Vec<(u8, &[u8])>> {
+    let mut found = Vec::new();
     let mut sets = subject;
     while !sets.is_empty() {
         let mut pairs = take(&mut sets, tag::SET)?;
@@ -42,16 +57,14 @@ fn common_name(subject: &[u8]) -> Option<&str> {
             if take(&mut pair, tag::OBJECT_IDENTIFIER)? != COMMON_NAME {
                 continue;
             }
-            let text = match pair.first()? {
-                &kind @ (tag::UTF8_STRING | tag::PRINTABLE_STRING) => take(&mut pair, kind)?,
-                _ => return None,
-            };
-            if !pair.is_empty() || found.replace(std::str::from_utf8(text).ok()?).is_some() {
+            let kind = *pair.first()?;
+            found.push((kind, take(&mut pair, kind)?));
+            if !pair.is_empty() {
                 return None;
             }
         }
     }
-    found
+    Some(found)
 }
 
 /// Takes a value of the kind `tag` from the start of `input`. Returns its content.
@@ -94,6 +107,10 @@ mod tests {
         // UTF-16 is not compared with the names of users.
         assert_eq!(common_name(&part(COMMON_NAME, 0x1E, b"\0a")), None);
         assert_eq!(common_name(&part(COMMON_NAME, tag::UTF8_STRING, b"\xFF")), None);
+        let two = [cn("ann"), cn("root")].concat();
+        let texts =
+            common_names(&two).map(|names| names.into_iter().map(|(_, text)| text).collect::<Vec<_>>());
+        assert_eq!(texts, Some(vec![&b"ann"[..], b"root"]));
     }
 
     #[test]

@@ -37,6 +37,7 @@ use crate::config::{KeyFormat, TlsConfig, TlsMode, TlsVersion, VerifyMode};
 pub use self::client::{ClientRules, client_rules};
 pub use self::client_files::ClientFiles;
 use self::files::{Source, read_authorities, read_certificate};
+pub(crate) use self::identity::first_common_name;
 pub use self::stats::TlsStats;
 
 /// The rules of a connection.

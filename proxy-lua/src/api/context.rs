@@ -100,7 +100,10 @@ impl UserData for ContextObject {
         fields.method("best_result", |_, this, handles: Value| this.pick(&handles, "best_result", best));
         fields.method("worst_result", |_, this, handles: Value| this.pick(&handles, "worst_result", worst));
         fields.method("cfd", |_, this, ()| this.with(|context| Ok(context.fd)));
-        fields.method("tls_peer_cn", |_, _, ()| Ok(Value::Nil));
+        fields.method("tls_peer_cn", |lua, this, ()| {
+            let name = this.with(|context| Ok(context.common_name.clone()))?;
+            name.map(|name| lua.create_string(name)).transpose()
+        });
         fields.method("request_new", |lua, this, ()| {
             this.own(lua.create_userdata(Held::<Request>::default())?)
         });

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use memcache_core::internal::proxy::program::Program as _;
-use memcache_core::{BoundAddress, Listen, Server, ServerConfig};
+use memcache_core::{BoundAddress, Listen, Protocol, Server, ServerConfig, TlsMode};
 use memcache_proxy_lua::{LuaProxy, Sources};
 
 /// Time after which a test gives up. It passes only if something is wrong.
@@ -82,14 +82,16 @@ impl Bench {
         Self::with(count, program, ServerConfig::default()).unwrap()
     }
 
-    /// Like [`Bench::new`], with settings of the server.
+    /// Like [`Bench::new`], with settings of the server. With those of TLS, clients use it.
     pub fn with(count: usize, program: &str, config: ServerConfig) -> Result<Self, String> {
         let backends: Vec<Server> = (0..count).map(|_| start(ServerConfig::default())).collect();
         let ports: Vec<String> = backends.iter().map(|backend| address(backend).port().to_string()).collect();
         let ports = format!("ports = {{ {} }}\n", ports.join(", "));
         let file = Program::new(&format!("{ports}{PRELUDE}{program}"));
         let proxy = LuaProxy::new(Sources { files: vec![file.0.display().to_string()], argument: None });
-        let listen = vec![Listen::tcp("127.0.0.1:0".parse().unwrap())];
+        let (addr, protocol) = (([127, 0, 0, 1], 0).into(), Protocol::Negotiating);
+        let tls = if config.tls.is_some() { TlsMode::Default } else { TlsMode::Off };
+        let listen = vec![Listen::Tcp { addr, protocol, tls, tag: None }];
         let config = ServerConfig { listen, proxy: Some(proxy.config()), threads: 2, ..config };
         let server = Server::start(config).map_err(|e| e.to_string())?;
         Ok(Self { backends, proxy, server, program: file, ports })
