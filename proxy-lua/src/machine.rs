@@ -172,12 +172,12 @@ impl Machine {
             None => return answers.push((asker, START_FAILURE.to_vec())),
         };
         self.shared.borrow_mut().hold(context, request.value().len());
-        let quiet = request.quiet;
+        let (quiet, refusal) = (request.quiet, request.refusal);
         let object = {
             let mut worker = self.shared.borrow_mut();
             let Some(one) = worker.contexts.get_mut(context) else { return };
             one.waits.add();
-            one.caller = Some(Caller { asker, quiet, command });
+            one.caller = Some(Caller { asker, quiet, command, refusal });
             (one.fd, one.common_name) = (client.fd, client.common_name.clone());
             one.request.take()
         };
@@ -657,6 +657,9 @@ fn internal(request: &ClientRequest, fd: i32, host: &mut Host<'_>) -> Option<Res
 
 /// Returns the answer to a client.
 fn answer(caller: &Caller, ended: Ended) -> Vec<u8> {
+    if let Some(refusal) = caller.refusal {
+        return format!("{refusal}\r\n").into_bytes();
+    }
     match ended {
         Ended::Failed => FAILURE.to_vec(),
         Ended::BadRequest => BAD_REQUEST.to_vec(),

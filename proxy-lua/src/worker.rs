@@ -132,6 +132,8 @@ pub struct Caller {
     pub quiet: Quiet,
     /// Number of its command.
     pub command: u8,
+    /// The answer in place of that of the program.
+    pub refusal: Option<&'static str>,
 }
 
 /// The receiver of an answer.

@@ -41,6 +41,19 @@ fn a_direct_route() {
     client.asks("get big\r\n", &format!("VALUE big 0 {}\r\n{big}\r\nEND\r\n", big.len()));
 }
 
+/// The program sees a delete, because the old item must not remain.
+#[test]
+fn a_store_of_a_value_that_is_too_large_is_refused() {
+    let bench = Bench::new(1, DIRECT);
+    let mut client = bench.client();
+    let value = "x".repeat(2_000_000);
+    for store in ["set k 0 0 2000000", "ms k 2000000 T30"] {
+        bench.backends[0].cache().set("k", "old", Ttl::Never).unwrap();
+        client.asks(&format!("{store}\r\n{value}\r\n"), "SERVER_ERROR object too large for cache\r\n");
+        client.asks("get k\r\n", "END\r\n");
+    }
+}
+
 #[test]
 fn commands_without_a_route_are_answered_by_the_cache_of_the_server() {
     let bench = Bench::new(1, "
