@@ -383,7 +383,8 @@ fn clients_lose_nothing_while_the_routes_change() {
         .collect();
     for turn in 0..40 {
         let both = [&one, &other];
-        file.write(&pool(if turn % 2 == 0 { &both[1..] } else { &both }));
+        let shared = format!("shared = {}\n", turn % 3 == 0);
+        file.write(&(pool(if turn % 2 == 0 { &both[1..] } else { &both }) + &shared));
         assert_eq!(proxy.reload_proxy(), Ok(()));
     }
     ends.store(true, Relaxed);
@@ -397,4 +398,8 @@ fn clients_lose_nothing_while_the_routes_change() {
     let idle = stat(&start(ServerConfig::default()), "curr_connections");
     eventually("connections close", || stat(&one, "curr_connections") == idle);
     eventually("one a worker stays", || stat(&other, "curr_connections") == idle + 4);
+    // Or one that all workers share.
+    file.write(&(pool(&[&other]) + "shared = true\n"));
+    assert_eq!(proxy.reload_proxy(), Ok(()));
+    eventually("one stays", || stat(&other, "curr_connections") == idle + 1);
 }

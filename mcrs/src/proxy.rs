@@ -164,6 +164,9 @@ fn describe(pool: &Pool) -> String {
     if pool.bounds.connections > 1 {
         let _ = write!(out, ", {} connections each", pool.bounds.connections);
     }
+    if pool.bounds.shared {
+        out += ", shared by all workers";
+    }
     if let Some(health) = &pool.health {
         let _ = write!(out, ", probed, eject {}", health.rules.eject.name());
     }

@@ -89,7 +89,7 @@ impl Pool {
                 server_name: None,
                 ordinal: 0,
             };
-            place.of_connections().map(|place| links.acquire(&place)).collect()
+            place.of_worker().iter().map(|place| links.acquire(place)).collect()
         };
         self.backends.iter().map(link).collect()
     }

@@ -41,6 +41,37 @@ fn a_direct_route() {
     client.asks("get big\r\n", &format!("VALUE big 0 {}\r\n{big}\r\nEND\r\n", big.len()));
 }
 
+/// Workers share the connections of the I/O thread, unless a pool has its own.
+#[test]
+fn an_io_thread_has_the_connections() {
+    let bench = Bench::new(
+        2,
+        "
+        function mcp_config_pools()
+            mcp.backend_use_iothread(true)
+            return { pool(1), pool(2, { iothread = false }) }
+        end
+        function mcp_config_routes(pools)
+            local fgen = mcp.funcgen_new()
+            local shared, own = fgen:new_handle(pools[1]), fgen:new_handle(pools[2])
+            fgen:ready({ f = function(rctx) return function(r)
+                rctx:enqueue(r, { shared, own })
+                rctx:wait_cond(2, mcp.WAIT_ANY)
+                return rctx:best_result({ shared, own })
+            end end })
+            mcp.attach(mcp.CMD_ANY_STORAGE, fgen)
+        end",
+    );
+    let mut clients: Vec<_> = (0..4).map(|_| bench.client()).collect();
+    for client in &mut clients {
+        client.asks("set k 0 0 1\r\nv\r\nmg k v\r\n", "STORED\r\nVA 1\r\nv\r\n");
+    }
+    let stats = bench.server.proxy_stats().unwrap();
+    let connections: Vec<_> =
+        stats.backends.iter().map(|backend| (backend.name.as_str(), backend.open)).collect();
+    assert_eq!(connections, [("b1", 1), ("b2", 2)]);
+}
+
 /// The program sees a delete, because the old item must not remain.
 #[test]
 fn a_store_of_a_value_that_is_too_large_is_refused() {

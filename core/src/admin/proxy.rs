@@ -229,13 +229,18 @@ fn backend(
 
 /// Returns the named counters of all workers, by name.
 fn sorted<T>(context: &ServerState, of: impl Fn(&WorkerCounters) -> Vec<(String, T)>) -> Vec<(String, T)> {
-    let mut all: Vec<_> = context.workers.iter().flat_map(|worker| of(&worker.proxy)).collect();
+    let mut all: Vec<_> = counters(context).flat_map(of).collect();
     all.sort_by(|(one, _), (other, _)| one.cmp(other));
     all
 }
 
 fn sum(context: &ServerState, pick: fn(&WorkerCounters) -> &Counter) -> u64 {
-    context.workers.iter().map(|worker| pick(&worker.proxy).get()).fold(0, u64::wrapping_add)
+    counters(context).map(|worker| pick(worker).get()).fold(0, u64::wrapping_add)
+}
+
+/// Iterates over the counters of all threads that have connections to backends.
+fn counters(context: &ServerState) -> impl Iterator<Item = &WorkerCounters> {
+    context.workers.iter().chain([&context.io_thread]).map(|worker| &*worker.proxy)
 }
 
 /// Resets the counters that are not those of a worker.
@@ -262,7 +267,7 @@ pub(super) fn put_requests(context: &ServerState, out: &mut Lines<'_>) {
 pub(super) fn put_program(context: &ServerState, out: &mut Lines<'_>) {
     let Some(program) = &context.proxy else { return };
     let program = program.statistics();
-    let backends: usize = context.workers.iter().map(|worker| worker.proxy.backends.all().len()).sum();
+    let backends: usize = counters(context).map(|worker| worker.backends.all().len()).sum();
     out.put("proxy_config_reloads", program.reloads);
     out.put("proxy_config_reload_fails", program.reload_fails);
     out.put("proxy_config_cron_runs", program.cron_runs);
@@ -311,7 +316,7 @@ fn of_requests(context: &ServerState, program: &dyn Program, mut out: Lines<'_>)
         // `mn` is never routed.
         let place = COMMANDS.iter().position(|command| command.word == word);
         let of = |worker: &WorkerCounters| worker.commands.get(place?).map(Counter::get);
-        let count: u64 = context.workers.iter().filter_map(|worker| of(&worker.proxy)).sum();
+        let count: u64 = counters(context).filter_map(of).sum();
         out.put(format_args!("cmd_{word}"), count);
     }
     out.end();

@@ -19,6 +19,7 @@ use crate::cache::Cache;
 use crate::protocol::output::Output;
 use crate::proxy::backend::Named;
 use crate::proxy::engine::{self, Answers, Client, Engine, Host, Surroundings};
+use crate::proxy::exchange::WorkerEnd;
 use crate::proxy::failure::Reason;
 use crate::proxy::hooks::Hooks;
 use crate::proxy::links::{Link, Links};
@@ -40,9 +41,9 @@ const READS: usize = 16;
 /// Bytes of a backend's input that watchers see.
 const SHOWN: usize = 100;
 
-/// The proxy of one worker, and the sockets of its backends.
-pub(crate) struct Backends {
-    engine: AnyEngine,
+/// An engine of the proxy, mostly that of a worker, and the sockets of its backends.
+pub(crate) struct Backends<E = AnyEngine> {
+    engine: E,
     links: Links,
     /// By the number of the link.
     remotes: Vec<Remote>,
@@ -94,33 +95,51 @@ impl Surroundings for Around<'_> {
 }
 
 impl Backends {
-    /// Makes the engine of a worker. The caller tells `files` of [`Self::counted`].
-    pub(crate) fn new(
+    /// Makes the engine of a worker. `end` leads to the shared connections. The caller tells
+    /// `files` of [`Self::counted`].
+    pub(crate) fn of_worker(
         program: &dyn Program,
         seat: Seat,
+        end: Option<WorkerEnd>,
         around: &Around<'_>,
         files: Arc<OpenFiles>,
     ) -> Result<Self, String> {
-        let sampler = *around.context.cache.sampler();
-        let mut links = Links::new(Arc::clone(&around.stats.proxy), sampler);
+        let mut links = links(around);
+        links.share(end);
         let mut no_clients = ();
         let mut host = host(&mut links, around, &mut no_clients);
         let probes = (seat.worker == 0).then(|| Probes::new(host.now));
         let engine = program.engine(seat, &mut host)?;
         let routes = probes.as_ref().and(engine.routes());
-        let counted = links.end() + routes.map_or(0, |routes| routes.probed());
-        Ok(Self {
+        let counted = links.sockets() + routes.map_or(0, |routes| routes.probed());
+        Ok(Self { probes, counted, ..Self::with(engine, links, around, files) })
+    }
+}
+
+impl<E: Engine> Backends<E> {
+    /// Returns an engine without links.
+    pub(crate) fn new(engine: E, around: &Around<'_>, files: Arc<OpenFiles>) -> Self {
+        Self::with(engine, links(around), around, files)
+    }
+
+    fn with(engine: E, links: Links, around: &Around<'_>, files: Arc<OpenFiles>) -> Self {
+        Self {
             engine,
             links,
             remotes: Vec::new(),
-            probes,
+            probes: None,
             scratch: vec![0; READ].into_boxed_slice(),
             wake: None,
             more: Vec::new(),
             names: around.context.names.version(),
             files,
-            counted,
-        })
+            counted: 0,
+        }
+    }
+
+    /// Returns the engine.
+    pub(crate) fn engine(&mut self) -> &mut E {
+        &mut self.engine
     }
 
     /// Returns the number of sockets that the engine has needed so far.
@@ -156,7 +175,9 @@ impl Backends {
 
     /// Handles a wake-up of the worker.
     pub(crate) fn woken(&mut self, around: &Around<'_>, answers: &mut dyn Answers) {
-        self.engine.woken(&mut host(&mut self.links, around, answers));
+        let mut host = host(&mut self.links, around, answers);
+        self.engine.woken(&mut host);
+        engine::receive_shared(&mut self.engine, &mut host);
         let version = around.context.names.version();
         if std::mem::replace(&mut self.names, version) != version {
             self.follow_names();
@@ -232,6 +253,10 @@ impl Backends {
             self.wake = None;
             due.extend(0..self.links.end());
         }
+        let mut round = Round { registry, around, now, millis, answers };
+        while let Some((index, reason)) = self.links.take_ending() {
+            self.fail(index, reason, &mut round);
+        }
         loop {
             while let Some(changed) = self.links.take_changed() {
                 due.push(changed);
@@ -244,20 +269,20 @@ impl Backends {
                 self.close(index, registry);
                 continue;
             }
-            let mut round = Round { registry, around, now, millis, answers };
             if let Err(reason) = self.serve_one(index, &mut round) {
                 self.fail(index, reason, &mut round);
             }
             let deadline = self.links.get(index).and_then(|link| link.connection.deadline());
             self.wake = self.wake.into_iter().chain(deadline).min();
         }
+        self.links.end_round();
         self.links.counters().held.set(self.engine.held() as u64);
         self.count(around.context);
     }
 
     /// Tells the limit of open files if there are more sockets than ever, such as after a reload.
     fn count(&mut self, context: &ServerState) {
-        let sockets = self.links.end() + self.probes.as_ref().map_or(0, Probes::count);
+        let sockets = self.links.sockets() + self.probes.as_ref().map_or(0, Probes::count);
         if let Some(more) = sockets.checked_sub(self.counted).filter(|more| *more > 0) {
             self.counted = sockets;
             if let Err(line) = self.files.add_backends(more) {
@@ -277,7 +302,7 @@ impl Backends {
     fn serve_one(&mut self, index: usize, round: &mut Round<'_>) -> Result<(), Reason> {
         let now = round.now;
         let Some(remote) = self.remotes.get_mut(index) else { return Ok(()) };
-        let Some(link) = self.links.get_mut(index) else { return Ok(()) };
+        let Some(link) = self.links.get_mut(index).filter(|link| !link.is_shared()) else { return Ok(()) };
         if link.connection.has_left() {
             link.left();
             remote.close(round.registry);
@@ -385,6 +410,11 @@ impl Around<'_> {
     pub(crate) fn time(&self) -> (Instant, u64) {
         (Instant::now(), self.context.cache.clock().unix_millis())
     }
+}
+
+/// Returns no links yet.
+fn links(around: &Around<'_>) -> Links {
+    Links::new(Arc::clone(&around.stats.proxy), *around.context.cache.sampler())
 }
 
 /// Returns the worker for one call of an engine.

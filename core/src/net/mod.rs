@@ -27,6 +27,7 @@ pub(crate) mod deadline;
 mod elasticache;
 pub(crate) mod handover;
 pub(crate) mod handshake;
+pub(crate) mod io_thread;
 pub(crate) mod limits;
 pub(crate) mod listener;
 pub(crate) mod mailbox;

@@ -17,6 +17,7 @@ use super::tokens::{WAKE, udp_token};
 use super::udp::Udp;
 use super::waker::RemoteWaker;
 use crate::base::sync::Mutex;
+use crate::proxy::exchange::WorkerEnd;
 use crate::proxy::program::Seat;
 use crate::state::ServerState;
 
@@ -31,6 +32,8 @@ pub(crate) struct Unstarted {
     pub(super) deadline: Arc<Deadline>,
     pub(super) handshakes: Option<Jobs>,
     pub(super) udp: Vec<Udp>,
+    /// The way to the shared connections to backends, if the server is a proxy.
+    pub(super) end: Option<WorkerEnd>,
 }
 
 impl Unstarted {
@@ -46,7 +49,8 @@ impl Unstarted {
         let poll = Poll::new()?;
         let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
         let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
-        Ok(Self { poll, context, number, mailbox, limit, files, deadline, handshakes, udp: Vec::new() })
+        let udp = Vec::new();
+        Ok(Self { poll, context, number, mailbox, limit, files, deadline, handshakes, udp, end: None })
     }
 
     /// Returns the mailbox of the worker.
@@ -66,8 +70,13 @@ impl Unstarted {
         Ok(())
     }
 
+    /// Gives it its way to the shared connections to backends.
+    pub(crate) fn share(&mut self, end: WorkerEnd) {
+        self.end = Some(end);
+    }
+
     /// Makes the backends, if the server is a proxy.
-    pub(super) fn backends(&self) -> Result<Option<Box<Backends>>, String> {
+    pub(super) fn backends(&mut self) -> Result<Option<Box<Backends>>, String> {
         let context = &*self.context;
         let Some((program, stats)) = context.proxy.as_ref().zip(context.workers.get(self.number)) else {
             return Ok(None);
@@ -75,6 +84,7 @@ impl Unstarted {
         let mailbox = Arc::clone(&self.mailbox);
         let seat = Seat { worker: self.number, wake: Arc::new(move || mailbox.wake()) };
         let (around, files) = (Around { context, stats }, Arc::clone(&self.files));
-        Ok(Some(Box::new(Backends::new(&**program, seat, &around, files)?)))
+        let backends = Backends::of_worker(&**program, seat, self.end.take(), &around, files)?;
+        Ok(Some(Box::new(backends)))
     }
 }

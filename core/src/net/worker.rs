@@ -158,7 +158,7 @@ impl Worker {
 
     /// Serves until the server stops. Reports to `started` when the proxy is ready, or why it
     /// cannot be.
-    pub(crate) fn run(unstarted: Unstarted, started: Started) {
+    pub(crate) fn run(mut unstarted: Unstarted, started: Started) {
         // A caller that has given up does not wait for the report.
         match unstarted.backends() {
             Ok(backends) => {

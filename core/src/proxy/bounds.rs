@@ -25,8 +25,10 @@ pub struct Bounds {
     pub flap_max: Duration,
     /// Longest value of a reply.
     pub value_max: usize,
-    /// Connections of each worker to a backend, at least 1.
+    /// Connections to a backend, at least 1. Each worker has as many, unless they are shared.
     pub connections: usize,
+    /// Whether all workers share the connections.
+    pub shared: bool,
     /// TLS to backends.
     pub tls: Option<ClientFiles>,
 }
@@ -45,6 +47,7 @@ impl Default for Bounds {
             flap_max: Duration::from_hours(1),
             value_max: 1 << 30,
             connections: 1,
+            shared: false,
             tls: None,
         }
     }

@@ -143,6 +143,11 @@ impl<T> Connection<T> {
         self.is_bad
     }
 
+    /// Returns whether too many requests wait for one more.
+    pub fn is_too_deep(&self) -> bool {
+        self.bounds.depth_limit > 0 && self.waiting.len() > self.bounds.depth_limit
+    }
+
     /// Returns the number of requests without a reply.
     pub fn depth(&self) -> usize {
         self.waiting.len()
@@ -181,7 +186,7 @@ impl<T> Connection<T> {
         if self.is_bad {
             return Err(Refusal::Bad);
         }
-        if self.bounds.depth_limit > 0 && self.waiting.len() > self.bounds.depth_limit {
+        if self.is_too_deep() {
             return Err(Refusal::Depth);
         }
         match self.state {

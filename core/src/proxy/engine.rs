@@ -19,6 +19,7 @@ use super::hooks::Hooks;
 use super::links::{Ask, Links};
 use super::reply::Meaning;
 use super::request::Requests;
+use super::route::Routes;
 use crate::cache::Cache;
 use crate::config::Tag;
 use crate::protocol::output::SlotId;
@@ -81,6 +82,11 @@ impl fmt::Debug for Host<'_> {
 
 /// The proxy of one worker. One thread calls it.
 pub trait Engine {
+    /// Returns the routes, if it is the native engine.
+    fn routes(&self) -> Option<&Arc<Routes>> {
+        None
+    }
+
     /// Returns the commands that are routed. The worker asks at the start and after
     /// [`Self::woken`].
     fn hooks(&self) -> Hooks;
@@ -152,6 +158,24 @@ pub fn receive<E: Engine>(
         return ended;
     }
     host.links.keep_input(number, input, used, host.now)
+}
+
+/// Handles the replies to requests on shared connections.
+pub fn receive_shared<E: Engine>(engine: &mut E, host: &mut Host<'_>) {
+    while let Some(replies) = host.links.take_replies() {
+        for (number, ask, mut reply) in replies.iter() {
+            if let Some((bytes, meaning)) = reply
+                && let Err(reason) = engine.check_reply(ask, bytes, meaning)
+            {
+                // The other workers of the connection have room.
+                if reason != Reason::OutOfMemory {
+                    host.links.end_connection(number, reason);
+                }
+                reply = None;
+            }
+            engine.reply(ask, reply, host);
+        }
+    }
 }
 
 /// Ends the connection of a link. The owner has closed its socket. Returns the pause before the

@@ -8,76 +8,24 @@
 //! An engine acquires a link to each [`Place`] that its pools name. Equal places share a link, so a
 //! backend that is in the old and the new configuration keeps its connection. The owner closes the
 //! socket of a link that has no users and no requests, and removes the link.
+//!
+//! A link to a shared place has no connection here: the requests go to the thread that has it.
 
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
 use super::backend::Address;
-use super::bounds::Bounds;
 use super::connection::{Connection, Failure, Refusal};
 use super::counters::{BackendCounters, WorkerCounters};
+use super::exchange::{Replies, WorkerEnd};
 use super::failure::Reason;
+pub use super::place::{Ask, Place};
 use super::reply::Meaning;
 use crate::base::sampler::Sampler;
-use crate::tls::ClientRules;
 
 /// Most bytes of parts of replies of all links.
 const MOST_KEPT: usize = 256 * 1024 * 1024;
-
-/// Where a connection leads, and its bounds. Places that are equal share a connection. The files of
-/// TLS count, but not their contents.
-#[derive(Clone, Debug)]
-pub struct Place {
-    /// Where the backend listens.
-    pub address: Address,
-    /// The name of the backend in logs, if it is not its address.
-    pub label: Option<String>,
-    /// The bounds of the connection.
-    pub bounds: Bounds,
-    /// The rules of TLS, from the files of `bounds.tls`.
-    pub rules: Option<Arc<ClientRules>>,
-    /// The name in the certificate of the backend, if that is not the host of the address. A name
-    /// in `bounds.tls` counts before it.
-    pub server_name: Option<String>,
-    /// Its number among the connections to one backend.
-    pub ordinal: usize,
-}
-
-impl Place {
-    /// Returns the places of all connections to this backend, as many as its bounds say.
-    pub fn of_connections(&self) -> impl Iterator<Item = Arc<Self>> {
-        (0..self.bounds.connections).map(|ordinal| Arc::new(Self { ordinal, ..self.clone() }))
-    }
-}
-
-impl PartialEq for Place {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { address, label, bounds, rules: _, server_name, ordinal } = self;
-        (address, label, bounds) == (&other.address, &other.label, &other.bounds)
-            && (server_name, ordinal) == (&other.server_name, &other.ordinal)
-    }
-}
-
-/// The place of a send: the request under way, and the number of the send in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
-    /// The request under way.
-    pub id: usize,
-    /// The number of the send.
-    pub number: usize,
-}
-
-/// The name of the backend in statistics and logs.
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.label {
-            Some(label) => f.write_str(label),
-            None => self.address.fmt(f),
-        }
-    }
-}
 
 /// A connection and its users.
 #[derive(Debug)]
@@ -88,6 +36,10 @@ pub struct Link {
     pub connection: Connection<Ask>,
     /// Pools that use it.
     users: usize,
+    /// Whether another thread has the connection.
+    is_shared: bool,
+    /// The choice of a round among this link and those after it to the same backend.
+    chosen: Option<(u64, usize)>,
     /// Those of all connections of the worker to this backend.
     counters: Arc<BackendCounters>,
     /// Whether the counters show it as open, and as bad.
@@ -113,6 +65,14 @@ pub struct Links {
     kept: usize,
     /// Links with bytes to write, or that want a socket, or that are unused. One may occur twice.
     changed: Vec<usize>,
+    /// Links to shared places.
+    shared: usize,
+    /// Counts rounds of the owner.
+    round: u64,
+    /// Links whose connections have to end.
+    ending: Vec<(usize, Reason)>,
+    /// The way to the thread that has the shared connections. That thread has none.
+    worker_end: Option<WorkerEnd>,
 }
 
 impl Link {
@@ -157,9 +117,14 @@ impl Link {
 
     /// Forgets failures, as [`Connection::retry`] does, and counts that.
     pub fn retry(&mut self) -> bool {
-        let closes = self.connection.retry();
+        let closes = !self.is_shared && self.connection.retry();
         self.show();
         closes
+    }
+
+    /// Returns whether another thread has the connection.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
     }
 
     /// Ends the connection, as [`Connection::fail`] does, and counts that.
@@ -219,7 +184,27 @@ impl Links {
             known: HashMap::new(),
             kept: 0,
             changed: Vec::new(),
+            shared: 0,
+            round: 0,
+            ending: Vec::new(),
+            worker_end: None,
         }
+    }
+
+    /// Has the connections of shared places in another thread.
+    pub fn share(&mut self, end: Option<WorkerEnd>) {
+        self.worker_end = end;
+    }
+
+    /// Ends a round. Hands over its requests on shared connections.
+    pub fn end_round(&mut self) {
+        self.round += 1;
+        self.worker_end.iter_mut().for_each(WorkerEnd::flush);
+    }
+
+    /// Takes replies to requests on shared connections.
+    pub fn take_replies(&mut self) -> Option<Replies> {
+        self.worker_end.as_mut()?.take_replies()
     }
 
     /// Returns the counters of the worker.
@@ -268,12 +253,16 @@ impl Links {
             }
         }
         let connection = Connection::new(place.bounds.clone());
-        let counters = self.counters.backends.of(&place.to_string());
+        let is_shared = place.bounds.shared && self.worker_end.is_some();
+        // The thread that has the connection counts.
+        let counters = if is_shared { Arc::default() } else { self.counters.backends.of(&place.to_string()) };
         counters.connections.add(1);
         let link = Some(Link {
             place: Arc::clone(place),
             connection,
             users: 1,
+            is_shared,
+            chosen: None,
             counters,
             shown: (false, false),
             replies: 0,
@@ -289,6 +278,10 @@ impl Links {
         };
         if let Some(free) = self.all.get_mut(number) {
             *free = link;
+        }
+        if let Some(end) = self.worker_end.as_mut().filter(|_| is_shared) {
+            end.acquire(number, Arc::clone(place));
+            self.shared += 1;
         }
         self.known.entry(place.address.clone()).or_default().push(number);
         self.changed.push(number);
@@ -315,6 +308,10 @@ impl Links {
             return;
         }
         let Some(link) = self.all.get_mut(number).and_then(Option::take) else { return };
+        if let Some(end) = self.worker_end.as_mut().filter(|_| link.is_shared) {
+            end.release(number);
+            self.shared -= 1;
+        }
         self.kept -= link.kept;
         link.counters.connections.sub(1);
         link.counters.open.sub(u64::from(link.shown.0));
@@ -338,22 +335,40 @@ impl Links {
         self.all.get_mut(number)?.as_mut()
     }
 
+    /// Returns about how many sockets the links have needed at a time.
+    pub fn sockets(&self) -> usize {
+        self.all.len() - self.shared
+    }
+
     /// Returns a number above that of each link.
     pub fn end(&self) -> usize {
         self.all.len()
     }
 
     /// Returns the link for the next request, among those to one backend. As in memcached, that is
-    /// the first without requests, else the one with the fewest, and a bad one only if all are.
-    pub fn choose(&self, among: &[usize]) -> Option<usize> {
-        if let [only] = among {
-            return Some(*only);
+    /// the first without requests, else the one with the fewest, and a bad one only if all are. The
+    /// requests of a round take the same one, so those of a pipeline mostly keep their order.
+    pub fn choose(&mut self, among: &[usize]) -> Option<usize> {
+        let (first, rest) = among.split_first()?;
+        if rest.is_empty() {
+            return Some(*first);
+        }
+        let round = self.round;
+        if let Some((of, number)) = self.get(*first)?.chosen
+            && of == round
+            && self
+                .get(number)
+                .is_some_and(|link| !link.connection.is_bad() && !link.connection.is_too_deep())
+        {
+            return Some(number);
         }
         let good = among.iter().filter_map(|number| {
             let connection = &self.get(*number)?.connection;
             (!connection.is_bad()).then_some((connection.depth(), *number))
         });
-        good.min_by_key(|(depth, _)| *depth).map(|(_, number)| number).or_else(|| among.first().copied())
+        let chosen = good.min_by_key(|(depth, _)| *depth).map_or(*first, |(_, number)| number);
+        self.get_mut(*first)?.chosen = Some((round, chosen));
+        Some(chosen)
     }
 
     /// Takes a request that `push` appends to the output of a link.
@@ -368,6 +383,10 @@ impl Links {
         push: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
         let Some(Some(link)) = self.all.get_mut(number) else { return Err(Refusal::Bad) };
+        if let Some(end) = self.worker_end.as_mut().filter(|_| link.is_shared) {
+            end.send(number, ask, push);
+            return Ok(());
+        }
         let (held, depth) = (link.connection.queued(), link.connection.depth());
         let counters = &link.counters;
         match link.connection.submit(ask, now, push) {
@@ -397,6 +416,20 @@ impl Links {
         }
     }
 
+    /// Ends the connections of a link that has given a wrong reply.
+    pub fn end_connection(&mut self, number: usize, reason: Reason) {
+        let is_shared = self.get(number).is_some_and(Link::is_shared);
+        match self.worker_end.as_mut().filter(|_| is_shared) {
+            Some(end) => end.fail(number, reason),
+            None => self.ending.push((number, reason)),
+        }
+    }
+
+    /// Takes a link whose connection has to end.
+    pub fn take_ending(&mut self) -> Option<(usize, Reason)> {
+        self.ending.pop()
+    }
+
     /// Records that a link has something to do.
     pub fn touch(&mut self, number: usize) {
         self.changed.push(number);
@@ -413,6 +446,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::proxy::bounds::Bounds;
     use crate::proxy::failure::Reason;
 
     fn place(port: u16, ordinal: usize) -> Arc<Place> {
@@ -494,12 +528,16 @@ mod tests {
         let all: Vec<_> = (0..3).map(|ordinal| links.acquire(&place(1, ordinal))).collect();
         let now = Instant::now();
         let mut chosen = Vec::new();
-        for id in 0..4 {
+        for id in 0..8 {
             let Some(number) = links.choose(&all) else { panic!("none of {all:?}") };
             chosen.push(number);
             assert_eq!(links.submit(number, Ask { id, number: 0 }, now, |_| {}), Ok(()));
+            // Two requests a round.
+            if id % 2 == 1 {
+                links.end_round();
+            }
         }
-        assert_eq!(chosen, [all[0], all[1], all[2], all[0]]);
+        assert_eq!(chosen, [0, 0, 1, 1, 2, 2, 0, 0].map(|ordinal: usize| all[ordinal]));
         for _ in 0..4 {
             connection(&mut links, all[1]).fail(Reason::Connecting, now);
         }

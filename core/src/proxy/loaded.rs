@@ -23,7 +23,7 @@ impl Loaded {
     /// Returns routes with their places.
     pub fn new(routes: Routes) -> Self {
         let place = |pool: &Pool, backend: &Backend| {
-            if backend.is_down { Vec::new() } else { pool.place(backend).of_connections().collect() }
+            if backend.is_down { Vec::new() } else { pool.place(backend).of_worker() }
         };
         let of_pool = |pool: &Pool| pool.backends.iter().map(|backend| place(pool, backend)).collect();
         let places = routes.pools.iter().map(of_pool).collect();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::engine::{Client, Engine, Host};
+use super::exchange::Wake;
 use super::failure::Reason;
 use super::hooks::Hooks;
 use super::links::Ask;
@@ -25,17 +26,14 @@ pub enum AnyEngine {
 
 opaque_debug!(AnyEngine);
 
-impl AnyEngine {
-    /// Returns the routes of the native engine.
-    pub fn routes(&self) -> Option<&Arc<Routes>> {
+impl Engine for AnyEngine {
+    fn routes(&self) -> Option<&Arc<Routes>> {
         match self {
             Self::Native(relay) => Some(relay.routes()),
             Self::Other(_) => None,
         }
     }
-}
 
-impl Engine for AnyEngine {
     fn hooks(&self) -> Hooks {
         match self {
             Self::Native(relay) => relay.hooks(),
@@ -98,8 +96,8 @@ impl Engine for AnyEngine {
 pub struct Seat {
     /// The number of the worker, from 0.
     pub worker: usize,
-    /// Wakes the worker, which then calls [`Engine::woken`]. Any thread may call it.
-    pub wake: Arc<dyn Fn() + Send + Sync>,
+    /// Wakes the worker, which then calls [`Engine::woken`].
+    pub wake: Wake,
 }
 
 opaque_debug!(Seat);

@@ -28,6 +28,7 @@ use crate::net::address::BoundAddress;
 use crate::net::deadline::Deadline;
 pub use crate::net::handover::{FileId, Handover, Opener, PassedSocket};
 use crate::net::handshake;
+use crate::net::io_thread::IoThread;
 use crate::net::limits::OpenFiles;
 use crate::net::listener::{Acceptor, Listener};
 use crate::net::mailbox::Mailbox;
@@ -134,8 +135,13 @@ impl Server {
                 worker.add_udp(socket).map_err(StartError::System)?;
             }
         }
-        let (bells, readers) = (mailboxes.clone(), mailboxes.clone());
-        let settler = Arc::new(Settler::new(Arc::clone(&limit), mailboxes.clone()));
+        let io_thread =
+            context.proxy.as_ref().map(|_| IoThread::new(Arc::clone(&context), &files, &mut workers));
+        let io_thread = io_thread.transpose().map_err(StartError::System)?;
+        let mut all = mailboxes.clone();
+        all.extend(io_thread.iter().map(|thread| Arc::clone(thread.mailbox())));
+        let (bells, readers) = (all.clone(), all.clone());
+        let settler = Arc::new(Settler::new(Arc::clone(&limit), all));
         let listener = Arc::clone(&limit);
         let threads = Arc::<Threads>::default();
         let (end, latest) = (threads.ender(), Arc::clone(&deadline));
@@ -160,6 +166,9 @@ impl Server {
         let server = Self { context, addresses, handover, deadline, settler, threads };
         server.settle_its_cache();
         server.look_up_names(readers, is_process);
+        if let Some(thread) = io_thread {
+            server.spawn("mcrs-proxy-io".into(), || thread.run())?;
+        }
         server.start_workers(workers, &files)?;
         // The workers alone have it now: the thread ends with the last of them.
         drop(handshakes);

@@ -27,6 +27,8 @@ pub struct ServerState {
     pub verbosity: AtomicU8,
     /// Counters of each worker, by worker number.
     pub workers: Vec<WorkerStats>,
+    /// Counters of the thread that has the shared connections to backends.
+    pub io_thread: WorkerStats,
     /// Counters of the listener.
     pub listener: ListenerStats,
     /// Durations of sampled requests.
@@ -89,6 +91,7 @@ impl ServerState {
         Self {
             verbosity: AtomicU8::new(config.verbosity),
             workers: (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect(),
+            io_thread: WorkerStats::default(),
             listener: ListenerStats::default(),
             latency: Latency::default(),
             connections: ConnectionTable::default(),

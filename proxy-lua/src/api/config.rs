@@ -79,12 +79,17 @@ pub fn add(lua: &Lua, mcp: &Table, settings: &Shared, server: &Arc<dyn ServerVie
             new_backend(lua, &arguments, &settings).map(BackendObject)
         })?,
     )?;
+    let shared = Rc::clone(settings);
     mcp.set(
         "pool",
-        lua.create_function(|lua, (list, options): (Table, Option<Table>)| {
+        lua.create_function(move |lua, (list, options): (Table, Option<Table>)| {
+            let option = options.as_ref().map(|table| table.get("iothread")).transpose()?.flatten();
+            let is_shared = option.unwrap_or(shared.borrow().bounds.shared);
             let mut backends = Vec::new();
             for backend in list.sequence_values::<AnyUserData>() {
-                backends.push(backend?.borrow::<BackendObject>()?.0.clone());
+                let mut backend = backend?.borrow::<BackendObject>()?.0.clone();
+                backend.bounds.shared = is_shared;
+                backends.push(backend);
             }
             let prefix: Option<String> =
                 options.as_ref().map(|table| table.get("beprefix")).transpose()?.flatten();
@@ -145,11 +150,14 @@ fn add_bounds(lua: &Lua, mcp: &Table, settings: &Shared) -> Result<()> {
         Ok(())
     };
     mcp.set("backend_depth_limit", lua.create_function(depth)?)?;
-    // Workers have connections of their own in any case, and the system keeps them alive.
-    for name in ["backend_use_iothread", "tcp_keepalive"] {
-        mcp.set(name, lua.create_function(|_, _: Variadic<Value>| Ok(()))?)?;
-    }
-    Ok(())
+    let shared = Rc::clone(settings);
+    let io_thread = move |_: &Lua, wanted: bool| {
+        shared.borrow_mut().bounds.shared = wanted;
+        Ok(())
+    };
+    mcp.set("backend_use_iothread", lua.create_function(io_thread)?)?;
+    // The system keeps connections alive.
+    mcp.set("tcp_keepalive", lua.create_function(|_, _: Variadic<Value>| Ok(()))?)
 }
 
 /// Adds `init_tls` and `backend_use_tls`.

@@ -289,8 +289,9 @@ fn pool_options(options: &Table, what: &str, line: usize) -> Found<Vec<String>> 
             ("omode", Value::String(text)) => mode = Some(text.to_string_lossy()),
             ("filter", Value::String(text)) => filter = Some(text.to_string_lossy()),
             ("filter_conf", Value::String(text)) => filter_text = Some(text.to_string_lossy()),
-            // A name of connections and a thread for them: nothing that a request shows.
-            ("beprefix" | "iothread", _) => {}
+            ("iothread", Value::Boolean(shared)) => keys.push(format!("shared = {shared}")),
+            // A name of connections: nothing that a request shows.
+            ("beprefix", _) => {}
             ("obuckets", Value::Integer(count)) => points = Some(*count),
             _ => return fail(line, format!("{what} = {}: a native proxy does not have it", show(&value))),
         }

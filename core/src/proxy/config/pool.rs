@@ -30,7 +30,7 @@ const LEAST_PROBE_MILLIS: u64 = 10;
 /// Results in a row that change the condition of a backend, at most.
 const MAX_RESULTS: u64 = 100;
 /// The keys about connections.
-const BOUNDS: [&str; 10] = [
+const BOUNDS: [&str; 11] = [
     "connect_timeout_ms",
     "read_timeout_ms",
     "retry_ms",
@@ -40,6 +40,7 @@ const BOUNDS: [&str; 10] = [
     "flap_ramp",
     "flap_max_ms",
     "connections",
+    "shared",
     "tls",
 ];
 /// Points of a backend at most.
@@ -127,6 +128,7 @@ fn bounds(table: &Table<'_>) -> Result<Bounds, ConfigFault> {
         flap_ramp: flap_ramp(table)?.unwrap_or(default.flap_ramp),
         flap_max: time("flap_max_ms", default.flap_max)?,
         connections: table.number("connections", 1, MAX_CONNECTIONS)?.map_or(1, |count| count as usize),
+        shared: table.switch("shared")?,
         tls: table.get("tls").map(|entry| tls(&entry.table()?)).transpose()?,
         ..default
     })
