@@ -94,6 +94,9 @@ const DIALOGUE: &[(&str, &str)] = &[
     ("md m\r\n", "HD\r\n"),
     ("ms bWV0YQ== 1 b\r\nx\r\n", "HD\r\n"),
     ("mg bWV0YQ== b k v\r\n", "VA 1 kbWV0YQ== b\r\nx\r\n"),
+    // The item remembers that its key was in base64.
+    ("mg meta k v\r\n", "VA 1 kbWV0YQ== b\r\nx\r\n"),
+    ("mg meta q k v O1\r\n", "VA 1 kbWV0YQ== b O1\r\nx\r\n"),
     ("set bad 0 0 1\r\nlon", "CLIENT_ERROR bad data chunk\r\n"),
     ("get\r\n", "CLIENT_ERROR bad command line format\r\n"),
     ("set k 0 0 x\r\n", "CLIENT_ERROR bad command line format\r\n"),

@@ -426,14 +426,21 @@ impl ClientRequest {
     fn has_flags_of(&self, reply: &[u8]) -> bool {
         let line = memchr::memchr(b'\n', reply).and_then(|end| reply.get(..=end)).unwrap_or_default();
         let tokens = Tokens::new(strip_line_end(line));
-        // Base64 has several forms of a key, of which the backend returns one.
-        let is_base64 = self.is_base64();
-        let is_key = |key: Option<&[u8]>| is_base64 || key == Some(self.key());
         let first = match tokens.get(0) {
-            Some(b"ME") => return is_key(tokens.get(1)),
             Some(b"VA") => 2,
             _ => 1,
         };
+        // Base64 has several forms of a key, of which the backend returns one. It also returns that
+        // of an item that was stored under a key in base64.
+        let is_base64 = self.is_base64();
+        let may_be_encoded = tokens.get(0) == Some(b"ME") || tokens.from(first).any(|token| token == b"b");
+        let is_key = |key: Option<&[u8]>| {
+            let decoded = || key.filter(|_| may_be_encoded).and_then(|key| STANDARD.decode(key).ok());
+            is_base64 || key == Some(self.key()) || decoded().as_deref() == Some(self.key())
+        };
+        if tokens.get(0) == Some(b"ME") {
+            return is_key(tokens.get(1));
+        }
         tokens.from(first).all(|token| match token.first() {
             Some(b'k') => is_key(token.get(1..)),
             Some(b'O') => Tokens::new(self.line()).from(self.command.flags()).any(|own| own == token),
