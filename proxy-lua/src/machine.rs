@@ -221,6 +221,8 @@ impl Machine {
     /// Handles timers.
     pub fn expire(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
         self.watch(host);
+        // An answer that has come is in time.
+        self.run(host, answers);
         loop {
             let due = self.shared.borrow_mut().expire(host.now);
             let Some(context) = due else { break };
