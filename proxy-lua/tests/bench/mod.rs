@@ -110,9 +110,7 @@ impl Bench {
 
     /// Connects a client.
     pub fn client(&self) -> Client {
-        let socket = TcpStream::connect(address(&self.server)).unwrap();
-        socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        Client(socket)
+        Client::new(address(&self.server))
     }
 }
 
@@ -147,7 +145,12 @@ impl Manual {
 
     /// Waits for a request. Returns its line, and where its reply goes.
     pub fn ask(&self) -> (String, TcpStream) {
-        self.asks.recv_timeout(PATIENCE).unwrap()
+        self.asked().unwrap()
+    }
+
+    /// Like [`Manual::ask`]. Returns `None` if no request comes.
+    pub fn asked(&self) -> Option<(String, TcpStream)> {
+        self.asks.recv_timeout(PATIENCE).ok()
     }
 }
 
@@ -155,6 +158,13 @@ impl Manual {
 pub struct Client(pub TcpStream);
 
 impl Client {
+    /// Connects to a server.
+    pub fn new(address: SocketAddr) -> Self {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        Self(socket)
+    }
+
     /// Sends bytes.
     pub fn send(&mut self, request: &str) {
         self.0.write_all(request.as_bytes()).unwrap();
