@@ -162,6 +162,65 @@ fn a_backend_that_lies_is_cut_off() {
     }
 }
 
+/// Starts a proxy whose only route is a pool of one backend, so that a get is sent in a batch.
+fn only(backend: SocketAddr, more: &str) -> Server {
+    let text = format!("route = 'only'\n[pools.only]\nbackends = ['{backend}']\nretry_ms = 10\n{more}\n");
+    start(ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() })
+}
+
+/// A backend that greets, waits for the line, sends a reply to it and closes.
+fn replies(line: &'static str, reply: &'static str) -> SocketAddr {
+    backend(move |mut socket| {
+        greet(&mut socket);
+        if read_until(&mut socket, line) {
+            let _ = socket.write_all(reply.as_bytes());
+        }
+    })
+}
+
+#[test]
+fn the_items_of_a_batch_reach_their_keys_in_any_order() {
+    let (a, b) = ("VALUE a 0 1 7\r\nx\r\n", "VALUE b 5 5 9\r\nEND\r\n\r\n");
+    for (line, reply, items) in [
+        ("gets a no b\r\n", "VALUE a 0 1 7\r\nx\r\nVALUE b 5 5 9\r\nEND\r\n\r\nEND\r\n", format!("{a}{b}")),
+        ("gets a no b\r\n", "VALUE b 5 5 9\r\nEND\r\n\r\nVALUE a 0 1 7\r\nx\r\nEND\r\n", format!("{a}{b}")),
+        ("gets a b a\r\n", "VALUE a 0 1 7\r\nx\r\nVALUE a 0 1 7\r\nx\r\nEND\r\n", format!("{a}{a}")),
+        ("gets a b\r\n", "VALUE b 5 5 9\r\nEND\r\n\r\nEND\r\n", b.to_owned()),
+        ("gets a b\r\n", "END\r\n", String::new()),
+    ] {
+        for more in ["", "connections = 1\nshared = true"] {
+            let proxy = only(replies(line, reply), more);
+            Client::new(&proxy).asks(line, &format!("{items}END\r\n"));
+        }
+    }
+    let error = "SERVER_ERROR out of memory writing get response\r\n";
+    let proxy = only(replies("get a b\r\n", error), "");
+    Client::new(&proxy).asks("get a b\r\n", error);
+}
+
+#[test]
+fn a_backend_that_lies_about_a_batch_is_cut_off() {
+    for (lie, reason) in [
+        ("VALUE c 0 1\r\nx\r\nEND\r\n", "wrongreply"),
+        ("VALUE a 0 1\r\nx\r\nVALUE a 0 1\r\nx\r\nEND\r\n", "wrongreply"),
+        ("VALUE ab 0 1\r\nx\r\nEND\r\n", "wrongreply"),
+        ("VA 1\r\nx\r\n", "wrongreply"),
+        ("EN\r\n", "wrongreply"),
+        ("STORED\r\n", "wrongreply"),
+        ("VALUE a 0 1\r\nx\r\nSTORED\r\n", "missingend"),
+        ("VALUE a 0 1\r\nx\r\nVALUE b 0 1073741825\r\n", "parsing"),
+        ("VALUE a 0 1\r\nx\r\nVALUE b 0 5\r\nabc\r\nEND\r\n", "parsing"),
+        ("VALUE a 0 1\r\nx\r\n", "disconnected"),
+        ("", "disconnected"),
+    ] {
+        let proxy = only(replies("get a b\r\n", lie), "");
+        let mut watch = Client::new(&proxy);
+        watch.asks("watch proxyevents\r\n", "OK\r\n");
+        Client::new(&proxy).asks("get a b\r\n", FAILURE);
+        assert_eq!(Reasons(watch).next(), reason, "{lie}");
+    }
+}
+
 /// Replies as servers give them pass: with the flags that the request has.
 #[test]
 fn honest_replies_pass() {

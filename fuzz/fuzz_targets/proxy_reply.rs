@@ -1,5 +1,6 @@
 //! Replies of a backend: they reach the same requests however their bytes are split, and each
-//! request gets one outcome. The first byte of the input is the length of the parts.
+//! request gets one outcome. The first byte of the input is the length of the parts, up to 127, and
+//! whether the requests are gets of several keys.
 
 #![no_main]
 
@@ -13,7 +14,11 @@ use memcache_core::internal::proxy::failure::Reason;
 const REQUESTS: u64 = 20;
 
 /// Returns what the requests of a connection get from these parts, which end the connection.
-fn outcomes<'a>(parts: impl Iterator<Item = &'a [u8]>, now: Instant) -> Vec<(u64, Option<Vec<u8>>)> {
+fn outcomes<'a>(
+    parts: impl Iterator<Item = &'a [u8]>,
+    takes_values: bool,
+    now: Instant,
+) -> Vec<(u64, Option<Vec<u8>>)> {
     let mut connection = Connection::new(Bounds { value_max: 1 << 20, ..Bounds::default() });
     let mut outcomes = Vec::new();
     connection.connecting(now);
@@ -31,7 +36,8 @@ fn outcomes<'a>(parts: impl Iterator<Item = &'a [u8]>, now: Instant) -> Vec<(u64
     };
     receive(&mut connection, b"VERSION 1.6.45\r\n").expect("the version is taken");
     for name in 0..REQUESTS {
-        connection.submit(name, now, |out| out.extend_from_slice(b"get a\r\n")).expect("there is no limit");
+        let push = |out: &mut Vec<u8>| out.extend_from_slice(b"get a\r\n");
+        connection.submit_for(name, takes_values, now, push).expect("there is no limit");
     }
     connection.wrote(connection.unwritten().len());
     for part in parts {
@@ -48,7 +54,8 @@ fn outcomes<'a>(parts: impl Iterator<Item = &'a [u8]>, now: Instant) -> Vec<(u64
 fuzz_target!(|input: &[u8]| {
     let Some((length, bytes)) = input.split_first() else { return };
     let now = Instant::now();
-    let whole = outcomes([bytes].into_iter(), now);
-    let parts = outcomes(bytes.chunks(usize::from(*length).max(1)), now);
+    let (length, takes_values) = (usize::from(*length & 127).max(1), *length > 127);
+    let whole = outcomes([bytes].into_iter(), takes_values, now);
+    let parts = outcomes(bytes.chunks(length), takes_values, now);
     assert_eq!(whole, parts);
 });

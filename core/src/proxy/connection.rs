@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
 use super::failure::Reason;
-use super::reply::{Meaning, Scan, scan, unread};
+use super::reply::{Meaning, Scan, scan, scan_values, unread};
 
 /// The request that a new connection begins with.
 const HELLO: &[u8] = b"version\r\n";
@@ -78,6 +78,14 @@ struct Leaving {
     bytes: usize,
 }
 
+/// A request without a reply.
+#[derive(Debug)]
+struct Waiting<T> {
+    name: T,
+    /// Whether the reply may have several values.
+    takes_values: bool,
+}
+
 /// A connection to a backend. `T` names a request.
 #[derive(Debug)]
 pub struct Connection<T> {
@@ -85,7 +93,7 @@ pub struct Connection<T> {
     state: State,
     is_bad: bool,
     /// Requests without a reply, in their order.
-    waiting: VecDeque<T>,
+    waiting: VecDeque<Waiting<T>>,
     /// Requests that are not written.
     output: Vec<u8>,
     /// Bytes of `output`, or of the hello, that were written.
@@ -183,6 +191,20 @@ impl<T> Connection<T> {
     /// # Errors
     /// The reason for which it is not taken.
     pub fn submit(&mut self, name: T, now: Instant, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refusal> {
+        self.submit_for(name, false, now, push)
+    }
+
+    /// Takes a request, as [`Self::submit`] does. With `takes_values`, it is a get of several keys.
+    ///
+    /// # Errors
+    /// As [`Self::submit`].
+    pub fn submit_for(
+        &mut self,
+        name: T,
+        takes_values: bool,
+        now: Instant,
+        push: impl FnOnce(&mut Vec<u8>),
+    ) -> Result<(), Refusal> {
         if self.is_bad {
             return Err(Refusal::Bad);
         }
@@ -195,7 +217,7 @@ impl<T> Connection<T> {
             State::Paused => (self.state, self.deadline) = (State::Closed, None),
             _ => {}
         }
-        self.waiting.push_back(name);
+        self.waiting.push_back(Waiting { name, takes_values });
         push(&mut self.output);
         Ok(())
     }
@@ -305,6 +327,10 @@ impl<T> Connection<T> {
             return Ok(None);
         }
         self.needed = 0;
+        let scan = match self.waiting.front() {
+            Some(Waiting { takes_values: true, .. }) => scan_values,
+            _ => scan,
+        };
         let (length, meaning) = match scan(input, self.bounds.value_max) {
             _ if self.state == State::Open && self.waiting.is_empty() => return Err(Reason::TrailingData),
             // The next requests are not sent yet.
@@ -327,7 +353,7 @@ impl<T> Connection<T> {
         if meaning == Meaning::Version {
             return Err(Reason::Unexpected);
         }
-        let Some(name) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
+        let Some(Waiting { name, .. }) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
         if meaning == Meaning::Refused && !input.starts_with(NOT_A_NUMBER) {
             self.refused = Some((self.waiting.len(), self.output.len()));
         }
@@ -433,6 +459,7 @@ impl<T> Connection<T> {
         self.output.shrink_to(KEEP);
         let rest = self.waiting.split_off(lost.min(self.waiting.len()));
         let lost = std::mem::replace(&mut self.waiting, rest);
+        let lost = lost.into_iter().map(|waiting| waiting.name).collect();
         (self.written, self.needed) = (0, 0);
         self.leaving = None;
         Failure { lost, pause }

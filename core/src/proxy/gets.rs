@@ -1,9 +1,13 @@
-//! Gets of several keys. Each key is a request of its own on its way to a backend.
+//! Gets of several keys. Each key is a request of its own on its way to a backend, or a [`Batch`]
+//! has those of one backend.
+//!
+//! [`Batch`]: super::batches::Batch
 
 use std::ops::Range;
 
 use super::engine::Answers;
 use super::held::{Held, NO_MEMORY};
+use super::request::{ClientRequest, Requests};
 use super::slots::Slots;
 use crate::protocol::output::SlotId;
 
@@ -17,6 +21,8 @@ const KEEP: usize = 64 * 1024;
 #[derive(Debug)]
 struct Get {
     slot: SlotId,
+    /// The requests, if the keys are sent in batches.
+    requests: Requests,
     /// The items in the order in which they came.
     items: Vec<u8>,
     /// The place of each key's item.
@@ -36,28 +42,42 @@ pub struct Gets {
 }
 
 impl Gets {
-    /// Begins a get. Returns its number.
+    /// Begins a get of `keys` keys. Returns its number.
     pub fn begin(&mut self, slot: SlotId, keys: usize) -> usize {
-        let (items, places) = (Vec::new(), vec![0..0; keys]);
-        self.all.add(Get { slot, items, places, left: keys, error: None })
+        self.add(slot, keys, Requests::new())
     }
 
-    /// Takes the answer of one key. The last one completes the answer of the get.
+    /// Begins a get whose keys are sent in batches. Returns its number.
+    pub fn begin_batches(&mut self, slot: SlotId, requests: Requests) -> usize {
+        self.add(slot, requests.len(), requests)
+    }
+
+    fn add(&mut self, slot: SlotId, keys: usize, requests: Requests) -> usize {
+        let (items, places) = (Vec::new(), vec![0..0; keys]);
+        self.all.add(Get { slot, requests, items, places, left: keys, error: None })
+    }
+
+    /// Returns the requests of a get whose keys are sent in batches.
+    pub fn requests(&self, get: usize) -> &[ClientRequest] {
+        self.all.get(get).map_or(&[], |get| &get.requests)
+    }
+
+    /// Takes the item of one key, which is empty after a miss, or the reply that is an error. The
+    /// last key completes the answer of the get. Returns its requests then.
     pub fn take(
         &mut self,
         get: usize,
         key: usize,
-        (answer, is_error): (&[u8], bool),
+        item: Result<&[u8], &[u8]>,
         held: &mut Held,
         answers: &mut dyn Answers,
-    ) {
-        let Some(own) = self.all.get_mut(get) else { return };
+    ) -> Option<Requests> {
+        let own = self.all.get_mut(get)?;
         own.left -= 1;
-        // One `END` follows the last key.
-        match answer.strip_suffix(END).filter(|_| !is_error) {
-            None => _ = own.error.get_or_insert_with(|| answer.to_vec()),
-            Some(item) if !held.take(item.len()) => _ = own.error.get_or_insert_with(|| NO_MEMORY.to_vec()),
-            Some(item) => {
+        match item {
+            Err(error) => _ = own.error.get_or_insert_with(|| error.to_vec()),
+            Ok(item) if !held.take(item.len()) => _ = own.error.get_or_insert_with(|| NO_MEMORY.to_vec()),
+            Ok(item) => {
                 let start = own.items.len();
                 own.items.extend_from_slice(item);
                 if let Some(place) = own.places.get_mut(key) {
@@ -66,7 +86,7 @@ impl Gets {
             }
         }
         if own.left > 0 {
-            return;
+            return None;
         }
         held.release(own.items.len());
         match &own.error {
@@ -81,6 +101,6 @@ impl Gets {
                 self.whole.shrink_to(KEEP);
             }
         }
-        self.all.drop(get);
+        self.all.remove(get).map(|get| get.requests)
     }
 }

@@ -1,7 +1,20 @@
 //! The memory of requests and replies under way.
 
+use super::request::ClientRequest;
+
 /// The reply if there is too much of it.
 pub const NO_MEMORY: &[u8] = b"SERVER_ERROR out of memory\r\n";
+
+/// memcached's line for a backend that does not answer.
+pub const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
+
+/// Bytes that a request under way takes beside its own, about.
+const OVERHEAD: usize = 768;
+
+/// Returns the bytes that a request under way holds.
+pub fn cost(request: &ClientRequest) -> usize {
+    request.held() + OVERHEAD
+}
 
 /// Bytes that are held, and most of these.
 #[derive(Debug)]

@@ -45,7 +45,7 @@ impl IoEngine {
                 }
                 Order::Send(number, ask, _) => {
                     let id = self.sends.add((worker, *number, *ask));
-                    let send = Ask { id, number: 0 };
+                    let send = Ask { id, ..*ask };
                     let among = self.links.get(&(worker, *number)).map(Vec::as_slice).unwrap_or_default();
                     let push = |out: &mut Vec<u8>| out.extend_from_slice(request);
                     let link = host.links.choose(among);

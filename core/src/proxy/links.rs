@@ -389,7 +389,7 @@ impl Links {
         }
         let (held, depth) = (link.connection.queued(), link.connection.depth());
         let counters = &link.counters;
-        match link.connection.submit(ask, now, push) {
+        match link.connection.submit_for(ask, ask.is_batch(), now, push) {
             Ok(()) => {
                 counters.requests.add(1);
                 counters.depth.add(1);

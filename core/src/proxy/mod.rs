@@ -8,6 +8,7 @@
 //! ```
 
 pub mod backend;
+mod batches;
 pub mod bounds;
 pub mod bucket;
 pub mod command;

@@ -56,6 +56,21 @@ pub struct Ask {
     pub number: usize,
 }
 
+impl Ask {
+    /// The number of a send that is a batch.
+    const BATCH: usize = usize::MAX;
+
+    /// Returns the place of a batch, which is a get of several keys.
+    pub fn of_batch(id: usize) -> Self {
+        Self { id, number: Self::BATCH }
+    }
+
+    /// Returns whether the send is a batch, so that the reply may have several values.
+    pub fn is_batch(self) -> bool {
+        self.number == Self::BATCH
+    }
+}
+
 /// The name of the backend in statistics and logs.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,13 +9,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::batches::{Batches, World};
 use super::command::Kind;
 use super::engine::{Client, Engine, Host};
 use super::failure::Reason;
 use super::generations::{Generation, Generations};
 use super::gets::{END, Gets};
 use super::health::Eject;
-use super::held::{Held, NO_MEMORY};
+use super::held::{BACKEND_FAILURE, Held, NO_MEMORY, cost};
 use super::hooks::Hooks;
 use super::hot::{HotCache, Look};
 use super::item::Item;
@@ -32,12 +33,6 @@ use crate::protocol::output::SlotId;
 
 /// The descriptor of a request that the proxy makes itself.
 const NO_CLIENT: i32 = -1;
-
-/// memcached's line for a backend that does not answer.
-const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
-
-/// Bytes that a request under way takes beside its own, about.
-const OVERHEAD: usize = 768;
 
 /// The receiver of an answer.
 #[derive(Debug)]
@@ -141,6 +136,7 @@ pub struct Relay {
     generations: Generations,
     active: Slots<Active>,
     gets: Gets,
+    batches: Batches,
     /// The times at which requests go on without replies, and their numbers.
     timers: BTreeSet<(Instant, usize)>,
     /// Bytes that requests and replies under way hold.
@@ -164,6 +160,7 @@ impl Relay {
             generations: Generations::new(shared, links),
             active: Slots::default(),
             gets: Gets::default(),
+            batches: Batches::default(),
             timers: BTreeSet::new(),
             held: Held::new(limit),
             actions: Vec::new(),
@@ -195,6 +192,22 @@ impl Relay {
         let id = self.active.add(active);
         self.carry_out(id, None, host);
         self.land(host);
+    }
+
+    /// Returns the pool that all keys of a get go to, if they can be sent in batches.
+    fn only_pool(&self, client: &Client, requests: &[ClientRequest]) -> Option<usize> {
+        let routes = self.generations.routes();
+        let Some(Route::Pool(pool)) = routes.nodes.get(routes.root_of(client.tag)) else { return None };
+        // Lines of a log are about one key.
+        let is_logged = routes.pools.get(*pool)?.log.is_some();
+        let is_plain = requests.first().is_some_and(|first| matches!(first.command.word, "get" | "gets"));
+        (is_plain && !is_logged).then_some(*pool)
+    }
+
+    /// Returns the batches, and what they share with other requests.
+    fn batches(&mut self) -> (&mut Batches, World<'_>) {
+        let Self { batches, generations, gets, held, .. } = self;
+        (batches, World { generations, gets, held })
     }
 
     /// Looks into the local cache of a node, for a send of a run that the item is the reply to.
@@ -453,8 +466,9 @@ impl Relay {
         match asker {
             Asker::Client(slot) => host.answers.answer(slot, answer),
             Asker::Get(get, key) => {
-                let answer = (answer, outcome.mark == Mark::Error);
-                self.gets.take(get, key, answer, &mut self.held, host.answers);
+                // One `END` follows the last key.
+                let item = answer.strip_suffix(END).filter(|_| outcome.mark != Mark::Error);
+                self.gets.take(get, key, item.ok_or(answer), &mut self.held, host.answers);
             }
         }
     }
@@ -481,6 +495,10 @@ impl Engine for Relay {
         if requests.is_empty() {
             return host.answers.answer(slot, END);
         }
+        if let Some(pool) = self.only_pool(&client, &requests) {
+            let (batches, mut world) = self.batches();
+            return batches.begin(slot, requests, pool, &mut world, host);
+        }
         let get = self.gets.begin(slot, requests.len());
         for (index, request) in requests.into_iter().enumerate() {
             self.run(Asker::Get(get, index), &client, request, host);
@@ -488,6 +506,10 @@ impl Engine for Relay {
     }
 
     fn reply(&mut self, ask: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>) {
+        if ask.is_batch() {
+            let (batches, mut world) = self.batches();
+            return batches.reply(ask.id, reply, &mut world, host);
+        }
         let Some(active) = self.active.get_mut(ask.id) else { return };
         let mark = match reply {
             Some((_, Meaning::Value | Meaning::Done)) => Mark::Good,
@@ -517,6 +539,9 @@ impl Engine for Relay {
     }
 
     fn check_reply(&self, ask: Ask, reply: &[u8], meaning: Meaning) -> Result<(), Reason> {
+        if ask.is_batch() {
+            return self.batches.check(ask.id, &self.gets, reply, meaning);
+        }
         let Some(active) = self.active.get(ask.id) else { return Ok(()) };
         let Some(work) = active.run.work(ask.number) else { return Ok(()) };
         let is_answer = active.request.is_answered_by(work, reply, meaning);
@@ -554,11 +579,6 @@ fn cache(generations: &mut Generations, generation: u64, node: NodeId) -> Option
         Some(Route::Hot(_, cache)) => Some(Arc::clone(cache)),
         _ => None,
     }
-}
-
-/// Returns the bytes that a request under way holds.
-fn cost(request: &ClientRequest) -> usize {
-    request.held() + OVERHEAD
 }
 
 /// Returns the reply to a send.
