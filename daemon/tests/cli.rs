@@ -4,7 +4,6 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -535,6 +534,8 @@ fn locked_memory_is_what_is_used_and_not_what_is_reserved() {
 #[cfg(target_os = "linux")]
 #[test]
 fn a_stop_does_not_wait_for_a_reload() {
+    use std::os::unix::fs::OpenOptionsExt as _;
+
     let file = scratch("slow.toml");
     std::fs::write(&file, "route = 'null'\n").expect("the file is written");
     let option = format!("proxy_config={}", file.display());
