@@ -384,6 +384,22 @@ fn a_truncated_output_is_a_prefix() {
 }
 
 #[test]
+fn an_output_passes_no_large_buffer_of_replies_on() {
+    let (slot, large) = (SlotId { client: 1, serial: 1 }, vec![b'x'; 100 * LARGE]);
+    let (mut out, mut next, mut read) = (Output::new(), Output::new(), Vec::new());
+    out.open_slot(slot, 0);
+    assert!(out.fill_from(slot, &large));
+    while !out.is_empty() {
+        out.write_to(&mut read).unwrap();
+    }
+    assert!(read == large && out.held() >= large.len());
+    out.shrink_replies(LARGE);
+    out.open_slot(slot, 0);
+    out.move_to(&mut next);
+    assert!(next.held() <= 2 * LARGE, "{}", next.held());
+}
+
+#[test]
 fn an_owner_without_deferred_work_gets_a_delay() {
     let context = context();
     delay(&context);

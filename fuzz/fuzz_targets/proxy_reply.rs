@@ -1,6 +1,6 @@
 //! Replies of a backend: they reach the same requests however their bytes are split, and each
-//! request gets one outcome. The first byte of the input is the length of the parts, up to 127, and
-//! whether the requests are gets of several keys.
+//! request gets one outcome, behind its items if it has several keys. The first byte of the input
+//! is the length of the parts, up to 127, and whether the requests are gets of several keys.
 
 #![no_main]
 
@@ -10,6 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use memcache_core::internal::proxy::bounds::Bounds;
 use memcache_core::internal::proxy::connection::Connection;
 use memcache_core::internal::proxy::failure::Reason;
+use memcache_core::internal::proxy::reply::Meaning;
 
 const REQUESTS: u64 = 20;
 
@@ -20,15 +21,16 @@ fn outcomes<'a>(
     now: Instant,
 ) -> Vec<(u64, Option<Vec<u8>>)> {
     let mut connection = Connection::new(Bounds { value_max: 1 << 20, ..Bounds::default() });
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut items) = (Vec::new(), 0);
     connection.connecting(now);
     connection.connected(now);
     let mut receive = |connection: &mut Connection<u64>, part: &[u8]| {
         let mut input = connection.take_input();
         input.extend_from_slice(part);
         let mut used = 0;
-        while let Some((name, length, _)) = connection.next_reply(&input[used..], now)? {
+        while let Some((name, length, meaning)) = connection.next_reply(&input[used..], now)? {
             outcomes.push((name, Some(input[used..used + length].to_vec())));
+            items += u64::from(meaning == Meaning::Item);
             used += length;
         }
         connection.keep_input(input, used, now);
@@ -47,7 +49,7 @@ fn outcomes<'a>(
     }
     let failure = connection.fail(Reason::Disconnected, now);
     outcomes.extend(failure.lost.into_iter().map(|name| (name, None)));
-    assert_eq!(outcomes.len() as u64, REQUESTS);
+    assert_eq!(outcomes.len() as u64, REQUESTS + items);
     outcomes
 }
 

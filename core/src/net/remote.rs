@@ -127,7 +127,7 @@ impl Remote {
     ///
     /// # Errors
     /// [`Reason::Connecting`].
-    pub(super) fn is_open<T>(
+    pub(super) fn is_open<T: Copy>(
         &mut self,
         connection: &mut Connection<T>,
         now: Instant,
@@ -169,7 +169,7 @@ impl Remote {
     ///
     /// # Errors
     /// [`Reason::Writing`].
-    pub(super) fn write<T>(&mut self, connection: &mut Connection<T>) -> Result<(), Reason> {
+    pub(super) fn write<T: Copy>(&mut self, connection: &mut Connection<T>) -> Result<(), Reason> {
         while self.writable
             && let Some(socket) = &mut self.socket
         {

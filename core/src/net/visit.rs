@@ -61,6 +61,7 @@ impl Scratch {
 
     /// Takes the buffer of a connection that has sent everything.
     pub(crate) fn give_back(&mut self, mut sent: Box<Output>) {
+        sent.shrink_replies(SPARE);
         if self.output.held() < sent.held() {
             std::mem::swap(&mut self.output, &mut sent);
         }
@@ -70,7 +71,10 @@ impl Scratch {
         }
     }
 
+    /// Frees memory that the next visit does not need. Slots are filled in the output of a
+    /// connection, which gets no large buffer from here.
     pub(crate) fn trim(&mut self) {
+        self.output.shrink_replies(SPARE);
         if self.output.held() > self.keep {
             self.output.clear(self.keep);
         }

@@ -307,6 +307,12 @@ impl Output {
         }
     }
 
+    /// Frees memory of the replies of an empty output above `keep` bytes.
+    pub fn shrink_replies(&mut self, keep: usize) {
+        debug_assert!(self.inserts.is_empty());
+        self.replies.shrink_to(keep);
+    }
+
     /// Returns the bytes of memory of an empty output.
     pub fn memory(&self) -> usize {
         self.held() + self.inserts.capacity() * size_of::<Insert>()

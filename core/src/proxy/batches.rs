@@ -1,9 +1,6 @@
 //! Gets of several keys whose route is one pool: a backend gets one request for all its keys.
 //!
-//! So the proxy parses one reply in place of many, and the backend one line. The answer has the
-//! items in the order of the client's keys.
-
-use smallvec::{SmallVec, smallvec};
+//! The items of a reply are taken one by one. The answer has them in the order of the client.
 
 use super::engine::Host;
 use super::failure::Reason;
@@ -12,7 +9,7 @@ use super::gets::Gets;
 use super::health::Eject;
 use super::held::{BACKEND_FAILURE, Held, cost};
 use super::links::Ask;
-use super::reply::{Meaning, items};
+use super::reply::{Meaning, key_of};
 use super::request::{ClientRequest, Requests};
 use super::slots::Slots;
 use crate::protocol::output::SlotId;
@@ -20,15 +17,14 @@ use crate::protocol::output::SlotId;
 /// Most keys of a batch. Their line has at most 16 KiB.
 const MOST_KEYS: usize = 64;
 
-/// Items by the keys of a batch.
-type Found<'a> = SmallVec<[&'a [u8]; MOST_KEYS]>;
-
 /// The keys of a get that one backend has.
 #[derive(Debug)]
 pub struct Batch {
     get: usize,
-    /// Their places in the get, ascending.
-    keys: Vec<usize>,
+    /// Their places in the get, ascending. `None` for a key that has its item.
+    keys: Vec<Option<usize>>,
+    /// The index behind that of the last item.
+    next: usize,
     /// The pool of its backend.
     pool: usize,
     /// The number of its configuration.
@@ -82,7 +78,13 @@ impl Batches {
         let get = world.gets.begin_batches(slot, requests);
         for (keys, among) in self.keys.iter_mut().zip(backends) {
             for part in keys.chunks(MOST_KEYS) {
-                let id = self.all.add(Batch { get, keys: part.to_vec(), pool, generation });
+                let id = self.all.add(Batch {
+                    get,
+                    keys: part.iter().copied().map(Some).collect(),
+                    next: 0,
+                    pool,
+                    generation,
+                });
                 let requests = world.gets.requests(get);
                 let push = |out: &mut Vec<u8>| push(requests, part, out);
                 let ask = Ask::of_batch(id);
@@ -100,7 +102,7 @@ impl Batches {
         }
     }
 
-    /// Takes the reply to a batch, or its absence.
+    /// Takes an item of the reply to a batch, its end, or its absence.
     pub fn reply(
         &mut self,
         id: usize,
@@ -108,41 +110,53 @@ impl Batches {
         world: &mut World<'_>,
         host: &mut Host<'_>,
     ) {
-        let Some(Batch { get, keys, pool, generation }) = self.all.remove(id) else { return };
-        if !matches!(reply, Some((_, Meaning::Value | Meaning::Miss)))
+        if let Some((item, Meaning::Item)) = reply {
+            let Some(batch) = self.all.get_mut(id) else { return };
+            let Some(index) = batch.find(item, world.gets) else { return };
+            let Some(place) = batch.keys.get_mut(index).and_then(Option::take) else { return };
+            batch.next = index + 1;
+            return take(batch.get, (place, Ok(item)), batch.generation, world, host);
+        }
+        let Some(Batch { get, keys, pool, generation, .. }) = self.all.remove(id) else { return };
+        let item = match reply {
+            Some((_, Meaning::Miss)) => Ok(&[][..]),
+            Some((error, _)) => Err(error),
+            None => Err(BACKEND_FAILURE),
+        };
+        let left = keys.into_iter().flatten();
+        if item.is_err()
             && let Some(counters) = world.generations.get(generation).counters.get(pool)
         {
-            counters.errors.add(keys.len() as u64);
+            counters.errors.add(left.clone().count() as u64);
         }
-        let requests = world.gets.requests(get);
-        let found = reply.and_then(|(reply, _)| assign(reply, requests, &keys)).unwrap_or_default();
-        for (index, place) in keys.iter().enumerate() {
-            let item = match reply {
-                Some((_, Meaning::Value | Meaning::Miss)) => {
-                    Ok(found.get(index).copied().unwrap_or_default())
-                }
-                Some((error, _)) => Err(error),
-                None => Err(BACKEND_FAILURE),
-            };
-            take(get, (*place, item), generation, world, host);
-        }
+        left.for_each(|place| take(get, (place, item), generation, world, host));
     }
 
-    /// Checks whether a reply may be that to a batch.
+    /// Checks whether a reply may be that to a batch, or an item of it.
     ///
     /// # Errors
     /// [`Reason::WrongReply`].
     pub fn check(&self, id: usize, gets: &Gets, reply: &[u8], meaning: Meaning) -> Result<(), Reason> {
-        let Some(Batch { get, keys, .. }) = self.all.get(id) else { return Ok(()) };
+        let Some(batch) = self.all.get(id) else { return Ok(()) };
         let is_answer = match meaning {
             Meaning::ServerError | Meaning::Refused => true,
             Meaning::Miss => reply.starts_with(b"END"),
-            Meaning::Value => {
-                reply.starts_with(b"VALUE ") && assign(reply, gets.requests(*get), keys).is_some()
-            }
-            Meaning::Done | Meaning::Version => false,
+            Meaning::Item => batch.find(reply, gets).is_some(),
+            Meaning::Value | Meaning::Done | Meaning::Version => false,
         };
         if is_answer { Ok(()) } else { Err(Reason::WrongReply) }
+    }
+}
+
+impl Batch {
+    /// Returns the index of the key of an item that has none yet.
+    ///
+    /// memcached sends items in the order of the keys. twemproxy does not.
+    fn find(&self, item: &[u8], gets: &Gets) -> Option<usize> {
+        let (own, requests) = (key_of(item), gets.requests(self.get));
+        let is_own = |place: &Option<usize>| place.is_some_and(|place| key(requests, place) == own);
+        let later = self.keys.iter().skip(self.next).position(is_own).map(|index| self.next + index);
+        later.or_else(|| self.keys.iter().take(self.next).position(is_own))
     }
 }
 
@@ -169,25 +183,6 @@ fn push(requests: &[ClientRequest], places: &[usize], out: &mut Vec<u8>) {
         out.extend_from_slice(key(requests, *place));
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Returns the items of a reply by the keys of a batch. A key without one has an empty item.
-/// Returns `None` if an item has another key.
-///
-/// memcached sends items in the order of the keys. twemproxy does not.
-fn assign<'a>(reply: &'a [u8], requests: &[ClientRequest], places: &[usize]) -> Option<Found<'a>> {
-    let mut found: Found<'a> = smallvec![&[][..]; places.len()];
-    let mut next = 0;
-    for (own, item) in items(reply) {
-        let mut others = (next..places.len()).chain(0..next);
-        let at = others.find(|at| {
-            let is_free = found.get(*at).is_some_and(|item| item.is_empty());
-            is_free && places.get(*at).is_some_and(|place| key(requests, *place) == own)
-        })?;
-        *found.get_mut(at)? = item;
-        next = at + 1;
-    }
-    Some(found)
 }
 
 /// Returns a key of a get.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 
 use super::bounds::Bounds;
 use super::failure::Reason;
-use super::reply::{Meaning, Scan, scan, scan_values, unread};
+use super::reply::{Meaning, Scan, scan, scan_item, unread};
 
 /// The request that a new connection begins with.
 const HELLO: &[u8] = b"version\r\n";
@@ -119,7 +119,7 @@ pub struct Connection<T> {
     changed: Option<Instant>,
 }
 
-impl<T> Connection<T> {
+impl<T: Copy> Connection<T> {
     /// Returns a connection that waits for a socket.
     pub fn new(bounds: Bounds) -> Self {
         Self {
@@ -314,7 +314,8 @@ impl<T> Connection<T> {
         std::mem::take(&mut self.input)
     }
 
-    /// Returns the next reply of `input`: the name of its request, its length and its meaning.
+    /// Returns the next reply of `input`: the name of its request, its length and its meaning. The
+    /// items of a reply to a get of several keys come one by one.
     /// Returns `None` if the rest of the input is not a whole reply.
     ///
     /// # Errors
@@ -328,7 +329,7 @@ impl<T> Connection<T> {
         }
         self.needed = 0;
         let scan = match self.waiting.front() {
-            Some(Waiting { takes_values: true, .. }) => scan_values,
+            Some(Waiting { takes_values: true, .. }) => scan_item,
             _ => scan,
         };
         let (length, meaning) = match scan(input, self.bounds.value_max) {
@@ -352,6 +353,9 @@ impl<T> Connection<T> {
         }
         if meaning == Meaning::Version {
             return Err(Reason::Unexpected);
+        }
+        if meaning == Meaning::Item {
+            return Ok(self.waiting.front().map(|waiting| (waiting.name, length, meaning)));
         }
         let Some(Waiting { name, .. }) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
         if meaning == Meaning::Refused && !input.starts_with(NOT_A_NUMBER) {

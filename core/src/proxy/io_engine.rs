@@ -66,9 +66,11 @@ impl Engine for IoEngine {
     fn begin(&mut self, _: Client, _: Requests, _: &mut Host<'_>) {}
 
     fn reply(&mut self, send: Ask, reply: Option<(&[u8], Meaning)>, _: &mut Host<'_>) {
-        if let Some((worker, number, ask)) = self.sends.remove(send.id) {
-            self.end.reply(worker, number, ask, reply);
+        let Some(&(worker, number, ask)) = self.sends.get(send.id) else { return };
+        if !matches!(reply, Some((_, Meaning::Item))) {
+            self.sends.drop(send.id);
         }
+        self.end.reply(worker, number, ask, reply);
     }
 
     fn woken(&mut self, host: &mut Host<'_>) {

@@ -88,6 +88,9 @@ impl Link {
         let reply = self.connection.next_reply(input, now)?;
         if let Some((_, length, meaning)) = &reply {
             self.counters.received.add(*length as u64);
+            if *meaning == Meaning::Item {
+                return Ok(reply);
+            }
             self.counters.depth.sub(1);
             if matches!(meaning, Meaning::ServerError | Meaning::Refused) {
                 self.counters.error_replies.add(1);

@@ -512,7 +512,7 @@ impl Engine for Relay {
         }
         let Some(active) = self.active.get_mut(ask.id) else { return };
         let mark = match reply {
-            Some((_, Meaning::Value | Meaning::Done)) => Mark::Good,
+            Some((_, Meaning::Value | Meaning::Item | Meaning::Done)) => Mark::Good,
             Some((_, Meaning::Miss)) => Mark::Miss,
             Some((_, Meaning::ServerError | Meaning::Refused | Meaning::Version)) | None => Mark::Error,
         };

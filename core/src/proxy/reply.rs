@@ -1,7 +1,7 @@
 //! The reply of a backend: where it ends, and what it means for a route.
 //!
-//! A reply answers one request with one key. So it is one line, or a line with a value. This module
-//! finds its end and keeps its bytes as they are.
+//! A reply is one line, or a line with a value. To a get of several keys it is an item for each key
+//! that the backend has, and a line. This module finds ends and keeps the bytes as they are.
 
 use memchr::memchr;
 
@@ -20,6 +20,8 @@ const END: &[u8] = b"\r\nEND\r\n";
 pub enum Meaning {
     /// A value.
     Value,
+    /// An item of a reply to a get of several keys, which goes on.
+    Item,
     /// A line that is neither a miss of a get nor an error, such as `STORED` or `NOT_FOUND`.
     Done,
     /// A get found nothing: `END` or `EN`.
@@ -71,42 +73,21 @@ pub fn scan(input: &[u8], value_max: usize) -> Scan {
     Scan::Whole(length, meaning)
 }
 
-/// Looks for the end of the reply to a get of several keys, as [`scan`] does.
-pub fn scan_values(input: &[u8], value_max: usize) -> Scan {
-    let mut at = 0;
-    while let Some((_, item)) = item(input.get(at..).unwrap_or_default(), value_max) {
-        match item {
-            Scan::Whole(length, _) => at += length,
-            Scan::Part(least) => return Scan::Part(at + least),
-            Scan::Bad(reason) => return Scan::Bad(reason),
-        }
-    }
-    match scan(input.get(at..).unwrap_or_default(), value_max) {
-        other if at == 0 => other,
-        Scan::Whole(length, Meaning::Miss) => Scan::Whole(at + length, Meaning::Value),
-        Scan::Part(least) => Scan::Part(at + least),
-        Scan::Whole(..) | Scan::Bad(_) => Scan::Bad(Reason::MissingEnd),
+/// Looks for the end of the next item of a reply to a get of several keys. If there is none, it
+/// looks for the end of the reply, as [`scan`] does.
+pub fn scan_item(input: &[u8], value_max: usize) -> Scan {
+    let line = input.strip_prefix(b"VALUE ").and_then(|rest| rest.get(..=memchr(b'\n', rest)?));
+    let Some(line) = line else { return scan(input, value_max) };
+    let length = b"VALUE ".len() + line.len();
+    match value(input, length, token(strip_line_end(line), 2), b"\r\n", value_max) {
+        Scan::Whole(length, _) => Scan::Whole(length, Meaning::Item),
+        other => other,
     }
 }
 
-/// Iterates over the keys and items of a whole reply to a get of several keys.
-pub fn items(mut reply: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    std::iter::from_fn(move || {
-        let (key, Scan::Whole(length, _)) = item(reply, usize::MAX)? else { return None };
-        let (item, rest) = reply.split_at_checked(length)?;
-        reply = rest;
-        Some((key, item))
-    })
-}
-
-/// Returns the key of the item at the start of `input`, and looks for its end. Returns `None` if
-/// there is no line of an item.
-fn item(input: &[u8], value_max: usize) -> Option<(&[u8], Scan)> {
-    let rest = input.strip_prefix(b"VALUE ")?;
-    let end = memchr(b'\n', rest)?;
-    let line = strip_line_end(rest.get(..=end)?);
-    let length = input.len() - rest.len() + end + 1;
-    Some((token(line, 0), value(input, length, token(line, 2), b"\r\n", value_max)))
+/// Returns the key of an item.
+pub fn key_of(item: &[u8]) -> &[u8] {
+    item.strip_prefix(b"VALUE ").map_or(&[], |rest| token(rest, 0))
 }
 
 /// Returns what memcached's proxy has not read of a part of a reply: it takes a line with a value
@@ -198,36 +179,24 @@ mod tests {
     }
 
     #[test]
-    fn a_reply_to_several_keys_ends_at_its_end() {
-        let one = "VALUE a 0 3\r\nabc\r\n";
-        let odd = "VALUE b 1 7 9\r\nEND\r\nVA\r\n";
-        let error = "SERVER_ERROR out of memory\r\n";
-        let several = format!("{one}{odd}{one}END\r\n");
+    fn a_reply_to_several_keys_comes_by_items() {
         let replies = [
-            ("END\r\n".to_owned(), Meaning::Miss, 0),
-            (format!("{one}END\r\n"), Meaning::Value, 1),
-            (several, Meaning::Value, 3),
-            (error.to_owned(), Meaning::ServerError, 0),
+            ("VALUE a 0 3\r\nabc\r\n", Meaning::Item),
+            ("VALUE b 1 7 9\r\nEND\r\nVA\r\n", Meaning::Item),
+            ("END\r\n", Meaning::Miss),
+            ("SERVER_ERROR out of memory\r\n", Meaning::ServerError),
         ];
-        for (reply, meaning, count) in &replies {
-            let input = format!("{reply}{one}");
-            assert_eq!(scan_values(input.as_bytes(), 100), Scan::Whole(reply.len(), *meaning), "{reply}");
-            assert_eq!(items(reply.as_bytes()).count(), *count);
+        for (reply, meaning) in replies {
+            let input = format!("{reply}END\r\n");
+            assert_eq!(scan_item(input.as_bytes(), 100), Scan::Whole(reply.len(), meaning), "{reply}");
             for end in 0..reply.len() {
-                let Scan::Part(least) = scan_values(&reply.as_bytes()[..end], 100) else { panic!("{end}") };
+                let Scan::Part(least) = scan_item(&reply.as_bytes()[..end], 100) else { panic!("{end}") };
                 assert!(end < least && least <= reply.len(), "{reply}: {least} of {end}");
             }
         }
-        let keys: Vec<_> = items(replies[2].0.as_bytes()).map(|(key, item)| (key, item.len())).collect();
-        assert_eq!(keys, [(&b"a"[..], one.len()), (b"b", odd.len()), (b"a", one.len())]);
-        for (bad, reason) in [
-            (format!("{one}STORED\r\n"), Reason::MissingEnd),
-            (format!("{one}{error}"), Reason::MissingEnd),
-            (format!("{one}what\r\n"), Reason::MissingEnd),
-            (format!("{one}VALUE a 0 101\r\n"), Reason::Parsing),
-            (format!("{one}VALUE a 0 1\r\nabc"), Reason::Parsing),
-        ] {
-            assert_eq!(scan_values(bad.as_bytes(), 100), Scan::Bad(reason), "{bad}");
+        assert_eq!(key_of(replies[1].0.as_bytes()), b"b");
+        for bad in ["VALUE a 0 101\r\n", "VALUE a 0 1\r\nabc", "what\r\n"] {
+            assert_eq!(scan_item(bad.as_bytes(), 100), Scan::Bad(Reason::Parsing), "{bad}");
         }
     }
 

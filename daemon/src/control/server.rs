@@ -77,8 +77,8 @@ pub async fn settle(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// A text in TOML. None means the one so far. A request names no file, because the daemon may
-    /// read more files than the program that sends it.
+    /// A text in TOML. None means the one so far. A request does not name the file of a
+    /// configuration, but the text may name files of TLS, which the daemon reads.
     config: Option<String>,
 }
 
