@@ -206,6 +206,9 @@ impl Engine for LuaEngine {
         let reply = reply.map(|(bytes, _)| bytes);
         machine.reply(ask.id >> MACHINE_BITS, ask.number, reply, host, &mut self.from_machine);
         let ends = number != self.current && machine.active == 0;
+        if machine.has_events() {
+            self.due = Some(host.now);
+        }
         self.take_answers(host);
         if ends {
             self.close_machines(host);
@@ -231,6 +234,9 @@ impl Engine for LuaEngine {
         for number in self.live.clone() {
             if let Some(machine) = self.machines.get_mut(number) {
                 machine.expire(host, &mut self.from_machine);
+                if machine.has_events() {
+                    self.due = Some(host.now);
+                }
             }
         }
         self.take_answers(host);

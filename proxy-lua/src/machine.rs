@@ -198,9 +198,10 @@ impl Machine {
         self.log(host);
     }
 
-    /// Returns whether [`Self::run`] has something to do.
+    /// Returns whether [`Self::expire`] has something to do at once.
     pub fn has_events(&self) -> bool {
-        !self.shared.borrow().events.is_empty()
+        let worker = self.shared.borrow();
+        !worker.events.is_empty() || !worker.later.is_empty()
     }
 
     /// Takes the reply to a request of a handle, or its absence.
@@ -218,9 +219,13 @@ impl Machine {
         self.run(host, answers);
     }
 
-    /// Handles timers.
+    /// Handles timers, and the steps that were left for this turn.
     pub fn expire(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
         self.watch(host);
+        {
+            let worker = &mut *self.shared.borrow_mut();
+            worker.events.append(&mut worker.later);
+        }
         // An answer that has come is in time.
         self.run(host, answers);
         loop {
@@ -247,7 +252,7 @@ impl Machine {
         worker.events.push_back(Event::Reply { context, handle });
     }
 
-    /// Carries out events until there are none.
+    /// Carries out events until there are none, except those for the next turn.
     fn run(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
         loop {
             let event = self.shared.borrow_mut().events.pop_front();
@@ -495,7 +500,7 @@ impl Machine {
             After::Send => {
                 self.dispatch_all(context, host, answers);
                 let event = Event::Resume { context, end: End::Count(0), late: false };
-                self.shared.borrow_mut().events.push_back(event);
+                self.shared.borrow_mut().later.push_back(event);
             }
             After::Wait => {
                 self.dispatch_all(context, host, answers);
@@ -510,7 +515,8 @@ impl Machine {
                 // A wait with a timer ends in any case.
                 let end = end.or_else(|| if one.timer.is_none() { one.waits.give_up() } else { None });
                 if let Some(end) = end {
-                    worker.end_wait(context, end);
+                    worker.clear_timer(context);
+                    worker.later.push_back(Event::Resume { context, end, late: false });
                 }
             }
             After::Internal(request) => {
@@ -522,7 +528,7 @@ impl Machine {
                 match object {
                     Some(Ok(object)) => {
                         let event = Event::Go { context, value: Value::UserData(object) };
-                        self.shared.borrow_mut().events.push_back(event);
+                        self.shared.borrow_mut().later.push_back(event);
                     }
                     _ => self.ended(context, Ended::BadRequest, answers),
                 }

@@ -233,6 +233,8 @@ pub struct Worker {
     pub current: Option<usize>,
     /// Further steps, in their order.
     pub events: VecDeque<Event>,
+    /// Steps for the next turn of the engine. A function may ask for such steps without end.
+    pub later: VecDeque<Event>,
     /// Lines for watchers. At most [`LINES_MAX`].
     pub lines: Vec<(LineKind, String)>,
     /// The kinds of lines that watchers want, by their numbers.

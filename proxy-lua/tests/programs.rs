@@ -701,6 +701,46 @@ fn functions_that_never_end_are_stopped_anywhere() {
     }
 }
 
+/// The worker carried out their steps without an end, and read no more requests.
+#[test]
+fn functions_that_ask_again_and_again_do_not_hold_up_others() {
+    let backend = Manual::new();
+    let program = "
+        function mcp_config_pools() return mcp.pool({ mcp.backend('b', '127.0.0.1', PORT) }) end
+        function mcp_config_routes(p)
+            local seen = {}
+            attach_all(p, function(rctx, r, h)
+                seen[r:key()] = true
+                if r:key() == 'internal' then while true do mcp.internal(r) end end
+                rctx:enqueue(r, h)
+                if r:key() == 'handle' then while true do rctx:wait_handle(h) end end
+                repeat rctx:wait_cond(0, mcp.WAIT_ANY) until rctx:res_any(h)
+                return rctx:res_any(h)
+            end)
+            mcp.attach(mcp.CMD_TOUCH, function(r) return seen[r:key()] and 'HD\\r\\n' or 'EN\\r\\n' end)
+        end";
+    let bench = Bench::new(1, &program.replace("PORT", &backend.port.to_string()));
+    // One of each worker.
+    let mut others = [bench.client(), bench.client()];
+    for key in ["polls", "handle", "internal"] {
+        let mut client = bench.client();
+        client.send(&format!("mg {key}\r\n"));
+        let mut socket = (key != "internal").then(|| backend.ask().1);
+        if key == "handle" {
+            socket.as_mut().unwrap().write_all(b"EN\r\n").unwrap();
+        }
+        let mut sees = |other: &mut bench::Client| {
+            other.send(&format!("touch {key} 0\r\n"));
+            other.line() == "HD\r\n"
+        };
+        while !others.iter_mut().any(&mut sees) {}
+        if key == "polls" {
+            socket.unwrap().write_all(b"EN\r\n").unwrap();
+            assert_eq!(client.line(), "EN\r\n");
+        }
+    }
+}
+
 /// Neither of the functions waits, and the memory of a request is not that of Lua.
 #[test]
 fn garbage_is_collected() {
