@@ -148,6 +148,17 @@ impl LuaEngine {
         }
     }
 
+    /// Uses the machine that waits for those of other workers, or drops it, once that is decided.
+    fn settle(&mut self, host: &mut Host<'_>) {
+        let Some((number, load)) = self.next else { return };
+        match self.reloads.decision(self.worker, load) {
+            Some(true) => (self.current, self.next, self.limit) = (number, None, self.next_limit),
+            Some(false) => self.next = None,
+            None => return,
+        }
+        self.close_machines(host);
+    }
+
     /// Closes machines that have no requests left.
     fn close_machines(&mut self, host: &mut Host<'_>) {
         let (current, next) = (self.current, self.next.map(|(next, _)| next));
@@ -244,7 +255,10 @@ impl Engine for LuaEngine {
     }
 
     fn woken(&mut self, host: &mut Host<'_>) {
-        if let Some((load, loaded)) = self.reloads.to_load(self.worker) {
+        let work = self.reloads.to_load(self.worker);
+        // The load before it, if any, is decided.
+        self.settle(host);
+        if let Some((load, loaded)) = work {
             let made = Machine::load(&loaded, host);
             let report = match made {
                 Ok(machine) => {
@@ -258,16 +272,7 @@ impl Engine for LuaEngine {
                 Err(line) => Err(line),
             };
             self.reloads.report(self.worker, load, report);
-        }
-        if let Some((number, load)) = self.next {
-            match self.reloads.decision(self.worker, load) {
-                Some(true) => {
-                    (self.current, self.next, self.limit) = (number, None, self.next_limit);
-                }
-                Some(false) => self.next = None,
-                None => return,
-            }
-            self.close_machines(host);
+            self.settle(host);
         }
     }
 }

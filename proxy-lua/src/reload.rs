@@ -39,6 +39,8 @@ struct State {
     next: Option<Arc<Loaded>>,
     /// Number of the last load.
     load: u64,
+    /// Number of the load of the configuration in use.
+    used: u64,
     /// The first fault of the last load.
     fault: Option<String>,
     /// Whether the last load is used. `None` until that is decided.
@@ -134,10 +136,11 @@ impl Reloads {
         let fault = state.fault.take();
         state.decided = Some(fault.is_none());
         if fault.is_none() {
-            state.current = Some(loaded);
+            (state.current, state.used) = (Some(loaded), state.load);
         }
         state.wake_all();
         // A worker that is busy follows later.
+        let end = Instant::now() + PATIENCE;
         drop(self.wait_while(state, end, |state| state.any_is(Stage::Loaded)));
         fault.map_or(Ok(()), Err)
     }
@@ -177,12 +180,11 @@ impl Reloads {
         self.changed.notify_all();
     }
 
-    /// Returns whether a load is used, once that is decided. A load before the last one is not. The
-    /// worker follows the decision.
+    /// Returns whether a load is used, once that is decided. The worker follows the decision.
     pub fn decision(&self, worker: usize, load: u64) -> Option<bool> {
         let mut state = self.state();
         if state.load != load {
-            return Some(false);
+            return Some(state.used == load);
         }
         let decided = state.decided?;
         if let Some(member) = state.member(worker) {
@@ -264,6 +266,24 @@ mod tests {
         while reloads.decision(0, number).is_none() {
             thread::yield_now();
         }
+        assert_eq!(reload.join().unwrap(), Ok(()));
+    }
+
+    /// It kept the configuration before both.
+    #[test]
+    fn a_late_worker_uses_the_load_before_one_that_fails() {
+        let (reloads, reload, calls) = begin();
+        let number = load(&reloads, 0);
+        calls.recv_timeout(PATIENCE).unwrap();
+        let other = Arc::clone(&reloads);
+        let failing = thread::spawn(move || other.reload(loaded("bad")));
+        calls.recv_timeout(PATIENCE).unwrap();
+        let (failed, _) = reloads.to_load(0).unwrap();
+        assert_eq!(reloads.decision(0, number), Some(true));
+        reloads.report(0, failed, Err("no room".into()));
+        assert_eq!(failing.join().unwrap(), Err("no room".into()));
+        assert_eq!(reloads.decision(0, number), Some(true));
+        assert_eq!(reloads.decision(0, failed), Some(false));
         assert_eq!(reload.join().unwrap(), Ok(()));
     }
 
