@@ -185,7 +185,10 @@ impl Machine {
             Some(object) => object,
             None => match Object::new(&self.lua, Request(None)) {
                 Ok(object) => object,
-                Err(_) => return answers.push((asker, START_FAILURE.to_vec())),
+                Err(_) => {
+                    slot::give_back(&self.shared, context);
+                    return answers.push((asker, START_FAILURE.to_vec()));
+                }
             },
         };
         object.value.borrow_mut().0 = Some(request);

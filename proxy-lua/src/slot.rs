@@ -89,11 +89,11 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
 /// Gives a new context its handles.
 fn fill(lua: &Lua, shared: &Shared, number: usize, targets: &[Target]) -> Result<()> {
     for (index, target) in targets.iter().enumerate() {
+        let response = Object::new(lua, Response::empty())?;
         let child = match target {
             Target::Generator(child) => Some(take(lua, shared, *child)?),
             Target::Pool(_) | Target::Internal => None,
         };
-        let response = Object::new(lua, Response::empty())?;
         let mut worker = shared.borrow_mut();
         if let Some(child) = child.and_then(|child| worker.contexts.get_mut(child)) {
             (child.parent, child.request) = (Some((number, index)), None);
