@@ -2925,8 +2925,8 @@ mcrs_status mcrs_server_retry_backends(const struct mcrs_server *server);
  * Reads the configuration of a proxy again, or another one in its place.
  *
  * Requests that come after this call follow it. If the call fails, nothing has changed, and
- * mcrs_error_message() names the mistake and its line. Names of backends are looked up first,
- * which takes five seconds at most.
+ * mcrs_error_message() names the mistake and its line. Sources of backends are looked up first,
+ * for at most five seconds.
  *
  * ```c
  * assert(mcrs_server_reload_proxy(server, NULL) == MCRS_INVALID_ARGUMENT);    // it is no proxy
@@ -2935,8 +2935,9 @@ mcrs_status mcrs_server_retry_backends(const struct mcrs_server *server);
  * @param server  Server to work on.
  * @param toml  Text, or name of a file, as for mcrs_config_set_proxy(). Later reloads read it,
  *     too. NULL reads the one so far, such as a file that has changed.
- * @return MCRS_OK; MCRS_INVALID_ARGUMENT if the text has a mistake, or the server is not a proxy;
- *     MCRS_BAD_FILE if a file has a mistake or cannot be read; or a common status.
+ * @return MCRS_OK; MCRS_INVALID_ARGUMENT if the text, or a file that it names, has a mistake, or
+ *     the server is not a proxy; MCRS_BAD_FILE if a configuration file, or one that it names, has
+ *     a mistake or cannot be read; or a common status.
  */
 mcrs_status mcrs_server_reload_proxy(const struct mcrs_server *server, const char *toml);
 

@@ -2212,8 +2212,8 @@ export class Server implements AsyncDisposable {
   /**
    * Has a proxy read its configuration again, or another one in its place.
    *
-   * Requests that come after it follow it. A mistake changes nothing. Names of backends are looked
-   * up first, which takes 5 seconds at most.
+   * Requests that come after it follow it. A mistake changes nothing. Sources of backends are
+   * looked up first, for at most 5 seconds.
    *
    * @param config - A text in TOML, or the name of a file that ends in `.toml`. Later reloads and
    * starts read it, too. The default is the configuration so far, such as a file that has changed.

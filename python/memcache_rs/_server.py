@@ -665,8 +665,8 @@ class Server(Runs):
     def reload_proxy(self, config: Path | None = None) -> None:
         """Has a proxy read its configuration again, or another one in its place.
 
-        Requests that come after this call follow it. A mistake changes nothing. Names of backends
-        are looked up first, which takes 5 seconds at most.
+        Requests that come after this call follow it. A mistake changes nothing. Sources of
+        backends are looked up first, for at most 5 seconds.
 
         Args:
             config: A text in TOML, or the name of a file that ends in ``.toml``. Later reloads and

@@ -16,7 +16,8 @@ use crate::config::{NameAnswer, NameQuestion, NameRecords, Resolver};
 use crate::proxy::names::{Answer, Names, Query, Work};
 use crate::state::ServerState;
 
-/// Longest time for a round of look-ups by the system. A server that stops waits for it.
+/// Longest time for a round of look-ups by the system. A server in a program waits for it when it
+/// stops, the daemon does not.
 const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// Time for which an answer of the system counts that came too late for its round.
