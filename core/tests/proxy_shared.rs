@@ -174,6 +174,53 @@ fn a_wrong_reply_ends_the_connection_of_all_workers() {
     clients[1].expect("VALUE b 0 1\r\ny\r\nEND\r\n");
 }
 
+/// After a wrong reply, a later one may answer another request, although it could be right. The
+/// replies of one connection are one failure, however many workers have got some.
+#[test]
+fn replies_after_a_wrong_one_are_not_used() {
+    let backend = Manual::new();
+    let proxy = proxy(backend.address, "shared = true\nfailure_limit = 1");
+    let mut clients = clients(&proxy);
+    let mut sockets = Vec::new();
+    for client in &mut clients {
+        client.send("get a\r\nmg d v\r\nget a\r\nget a\r\n");
+        sockets.extend((0..4).map(|_| backend.ask().2));
+    }
+    let wrong = "VALUE b 0 1\r\nx\r\nEND\r\n";
+    let replies = format!("{wrong}VA 1\r\nc\r\n{wrong}{wrong}").repeat(clients.len());
+    sockets[0].write_all(replies.as_bytes()).unwrap();
+    for client in &mut clients {
+        client.expect(&FAILURE.repeat(4));
+    }
+    for client in &mut clients {
+        client.send("get a\r\n");
+        let (number, _, mut socket) = backend.ask();
+        assert_eq!(number, 1, "the second connection");
+        socket.write_all(b"END\r\n").unwrap();
+        client.expect("END\r\n");
+    }
+    assert_eq!(stats(&proxy).connects, 2);
+}
+
+/// A get of several keys with a wrong item fails, and so do the requests after it.
+#[test]
+fn a_wrong_item_ends_the_connection_of_all_workers() {
+    let backend = Manual::new();
+    let proxy = proxy(backend.address, "shared = true");
+    let mut client = Client::new(&proxy);
+    client.send("get a b\r\nget c d\r\n");
+    let sockets = [backend.ask().2, backend.ask().2];
+    let item = |key| format!("VALUE {key} 0 1\r\nx\r\n");
+    let replies = [item("a"), item("c"), item("b"), "END\r\n".to_owned(), item("d"), "END\r\n".to_owned()];
+    (&sockets[0]).write_all(replies.concat().as_bytes()).unwrap();
+    client.expect(&FAILURE.repeat(2));
+    client.send("get a b\r\n");
+    let (number, line, mut socket) = backend.ask();
+    assert_eq!((number, line.as_str()), (1, "get a b"));
+    socket.write_all(b"END\r\n").unwrap();
+    client.expect("END\r\n");
+}
+
 #[test]
 fn a_backend_that_does_not_answer_fails_after_the_read_timeout() {
     let backend = Manual::new();

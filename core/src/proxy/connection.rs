@@ -102,10 +102,11 @@ pub struct Connection<T> {
     input: Vec<u8>,
     /// Least length of `input` at which it is looked at again. 0 if the input ends with a reply.
     needed: usize,
-    /// Set once the backend refused a request: it may take the rest of it for another one. The
-    /// lengths of `waiting` and of `output` at that time. Later requests wait for the next
-    /// connection, such as the same request that another route sends again.
-    refused: Option<(usize, usize)>,
+    /// Set once the connection has to end, such as after the backend refused a request: it may take
+    /// the rest of it for another one. The lengths of `waiting` and of `output` at that time. Later
+    /// requests wait for the next connection, such as the same request that another route sends
+    /// again.
+    ends: Option<(usize, usize)>,
     /// Set while the connection waits for its last replies before it gets another socket.
     leaving: Option<Leaving>,
     deadline: Option<Instant>,
@@ -131,7 +132,7 @@ impl<T: Copy> Connection<T> {
             written: 0,
             input: Vec::new(),
             needed: 0,
-            refused: None,
+            ends: None,
             leaving: None,
             deadline: None,
             failures: 0,
@@ -256,7 +257,7 @@ impl<T: Copy> Connection<T> {
         self.state = State::Closed;
         self.deadline = None;
         self.input = Vec::new();
-        (self.written, self.needed, self.refused) = (0, 0, None);
+        (self.written, self.needed, self.ends) = (0, 0, None);
     }
 
     /// Returns whether the owner waits for its socket to be connected.
@@ -321,7 +322,7 @@ impl<T: Copy> Connection<T> {
     /// # Errors
     /// The reason for which the connection has to end. The owner then calls [`Self::fail`].
     pub fn next_reply(&mut self, input: &[u8], now: Instant) -> Result<Option<(T, usize, Meaning)>, Reason> {
-        if self.refused.is_some() {
+        if self.ends.is_some() {
             return Err(Reason::Refused);
         }
         if input.is_empty() || input.len() < self.needed {
@@ -359,7 +360,7 @@ impl<T: Copy> Connection<T> {
         }
         let Some(Waiting { name, .. }) = self.waiting.pop_front() else { return Err(Reason::TrailingData) };
         if meaning == Meaning::Refused && !input.starts_with(NOT_A_NUMBER) {
-            self.refused = Some((self.waiting.len(), self.output.len()));
+            self.end();
         }
         if let Some(leaving) = &mut self.leaving {
             leaving.replies = leaving.replies.saturating_sub(1);
@@ -427,6 +428,11 @@ impl<T: Copy> Connection<T> {
         true
     }
 
+    /// Keeps later requests for the next connection. The owner then calls [`Self::fail`].
+    pub fn end(&mut self) {
+        self.ends = Some((self.waiting.len(), self.output.len()));
+    }
+
     /// Ends the connection. The owner closes the socket.
     pub fn fail(&mut self, reason: Reason, now: Instant) -> Failure<T> {
         let bounds = &self.bounds;
@@ -457,7 +463,7 @@ impl<T: Copy> Connection<T> {
         self.state = if pause_until.is_some() { State::Paused } else { State::Closed };
         self.deadline = pause_until;
         self.input = Vec::new();
-        let kept = self.refused.take().filter(|_| !self.is_bad);
+        let kept = self.ends.take().filter(|_| !self.is_bad);
         let (lost, unsent) = kept.unwrap_or((self.waiting.len(), self.output.len()));
         self.output.drain(..unsent.min(self.output.len()));
         self.output.shrink_to(KEEP);

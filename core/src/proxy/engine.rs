@@ -163,17 +163,23 @@ pub fn receive<E: Engine>(
 /// Handles the replies to requests on shared connections.
 pub fn receive_shared<E: Engine>(engine: &mut E, host: &mut Host<'_>) {
     while let Some(replies) = host.links.take_replies() {
-        for (number, ask, mut reply) in replies.iter() {
-            if let Some((bytes, meaning)) = reply
-                && let Err(reason) = engine.check_reply(ask, bytes, meaning)
-            {
+        for (ask, reply) in replies.iter() {
+            let Some((origin, bytes, meaning)) = reply else {
+                engine.reply(ask, None, host);
+                continue;
+            };
+            let mut is_right = !host.links.is_wrong(origin);
+            if is_right && let Err(reason) = engine.check_reply(ask, bytes, meaning) {
                 // The other workers of the connection have room.
                 if reason != Reason::OutOfMemory {
-                    host.links.end_connection(number, reason);
+                    host.links.end_shared(origin, reason);
                 }
-                reply = None;
+                is_right = false;
             }
-            engine.reply(ask, reply, host);
+            // A send fails once, at the end of its reply: then its name is used again.
+            if is_right || meaning != Meaning::Item {
+                engine.reply(ask, is_right.then_some((bytes, meaning)), host);
+            }
         }
     }
 }

@@ -13,14 +13,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
 use super::failure::Reason;
-use super::place::{Ask, Place};
+use super::place::{Ask, Origin, Place};
 use super::reply::Meaning;
 use crate::base::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Wakes a thread. Any thread may call it.
 pub type Wake = Arc<dyn Fn() + Send + Sync>;
 
-/// Most bytes of replies that a worker has not taken. Later ones are lost.
+/// Most bytes of replies that a worker has not taken. It has no room for later ones.
 const MOST_WAITING: usize = 256 * 1024 * 1024;
 
 /// Returns the end of each worker, and that of the thread that has the connections. The functions
@@ -44,7 +44,7 @@ pub fn exchange(io: &Wake, workers: Vec<Wake>) -> (Vec<WorkerEnd>, IoEnd) {
     (ends, IoEnd { orders, workers, ended: false })
 }
 
-/// An order of a worker. It names backends by the number of the worker's link.
+/// An order of a worker. It names a backend by the number of the worker's link.
 #[derive(Debug)]
 pub enum Order {
     /// Acquires links to a backend.
@@ -53,8 +53,8 @@ pub enum Order {
     Release(usize),
     /// Sends a request of this many bytes.
     Send(usize, Ask, usize),
-    /// Ends the connections to a backend.
-    Fail(usize, Reason),
+    /// Ends a connection.
+    Fail(Origin, Reason),
 }
 
 /// The orders of a round, and the bytes of their requests.
@@ -75,8 +75,11 @@ impl Orders {
     }
 }
 
-/// A reply of this many bytes, or its absence: the number of the worker's link, and the send.
-type Reply = (usize, Ask, Option<(usize, Meaning)>);
+/// The send, and a reply of this many bytes, or its absence.
+type Reply = (Ask, Option<(Origin, usize, Meaning)>);
+
+/// A reply, and where it came from.
+type Received<'a> = (Origin, &'a [u8], Meaning);
 
 /// The replies of a round, and their bytes.
 #[derive(Debug, Default)]
@@ -86,11 +89,11 @@ pub struct Replies {
 }
 
 impl Replies {
-    /// Iterates over the replies: the number of the link, the send, and the reply or its absence.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, Ask, Option<(&[u8], Meaning)>)> {
+    /// Iterates over the replies: the send, and the reply or its absence.
+    pub fn iter(&self) -> impl Iterator<Item = (Ask, Option<Received<'_>>)> {
         let mut rest = self.bytes.as_slice();
-        self.list.iter().map(move |&(number, ask, reply)| {
-            (number, ask, reply.map(|(length, meaning)| (take(&mut rest, length), meaning)))
+        self.list.iter().map(move |&(ask, reply)| {
+            (ask, reply.map(|(origin, length, meaning)| (origin, take(&mut rest, length), meaning)))
         })
     }
 }
@@ -128,9 +131,9 @@ impl WorkerEnd {
         self.orders.list.push(Order::Release(number));
     }
 
-    /// Ends the connections of a link, whose replies are wrong.
-    pub fn fail(&mut self, number: usize, reason: Reason) {
-        self.orders.list.push(Order::Fail(number, reason));
+    /// Ends a connection, whose replies are wrong.
+    pub fn fail(&mut self, origin: Origin, reason: Reason) {
+        self.orders.list.push(Order::Fail(origin, reason));
     }
 
     /// Sends a request, which `push` appends.
@@ -198,16 +201,20 @@ impl IoEnd {
         orders.ok()
     }
 
+    /// Returns whether a worker has room for a reply.
+    pub fn has_room(&self, worker: usize) -> bool {
+        self.workers.get(worker).is_some_and(|worker| worker.waiting.load(Relaxed) < MOST_WAITING)
+    }
+
     /// Returns a reply to a worker, or its absence.
-    pub fn reply(&mut self, worker: usize, number: usize, ask: Ask, reply: Option<(&[u8], Meaning)>) {
+    pub fn reply(&mut self, worker: usize, ask: Ask, reply: Option<Received<'_>>) {
         let Some(worker) = self.workers.get_mut(worker) else { return };
-        let reply = reply.filter(|_| worker.waiting.load(Relaxed) < MOST_WAITING);
-        let reply = reply.map(|(bytes, meaning)| {
+        let reply = reply.map(|(origin, bytes, meaning)| {
             worker.replies.bytes.extend_from_slice(bytes);
             worker.waiting.fetch_add(bytes.len(), Relaxed);
-            (bytes.len(), meaning)
+            (origin, bytes.len(), meaning)
         });
-        worker.replies.list.push((number, ask, reply));
+        worker.replies.list.push((ask, reply));
     }
 
     /// Hands over the replies of this round.

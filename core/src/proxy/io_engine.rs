@@ -18,8 +18,20 @@ pub struct IoEngine {
     pub end: IoEnd,
     /// The links to a backend, by the worker and the number of its link.
     links: HashMap<(usize, usize), Vec<usize>>,
-    /// Requests without a reply: the worker, the number of its link, and its name of the send.
-    sends: Slots<(usize, usize, Ask)>,
+    /// Those without a reply.
+    sends: Slots<Send>,
+}
+
+/// A request of a worker.
+#[derive(Clone, Copy, Debug)]
+struct Send {
+    worker: usize,
+    /// The number of the link.
+    link: usize,
+    /// The worker's name of it.
+    ask: Ask,
+    /// Whether a part of the reply was lost.
+    is_lost: bool,
 }
 
 impl IoEngine {
@@ -39,17 +51,17 @@ impl IoEngine {
                     let links = self.links.remove(&(worker, *number));
                     links.into_iter().flatten().for_each(|link| host.links.release(link));
                 }
-                Order::Fail(number, reason) => {
-                    let links = self.links.get(&(worker, *number));
-                    links.into_iter().flatten().for_each(|link| host.links.end_connection(*link, *reason));
-                }
+                Order::Fail(origin, reason) => host.links.end_connection(*origin, *reason),
                 Order::Send(number, ask, _) => {
-                    let id = self.sends.add((worker, *number, *ask));
-                    let send = Ask { id, ..*ask };
                     let among = self.links.get(&(worker, *number)).map(Vec::as_slice).unwrap_or_default();
+                    let Some(link) = host.links.choose(among) else {
+                        self.end.reply(worker, *ask, None);
+                        continue;
+                    };
+                    let id = self.sends.add(Send { worker, link, ask: *ask, is_lost: false });
+                    let send = Ask { id, ..*ask };
                     let push = |out: &mut Vec<u8>| out.extend_from_slice(request);
-                    let link = host.links.choose(among);
-                    if link.is_none_or(|link| host.links.submit(link, send, host.now, push).is_err()) {
+                    if host.links.submit(link, send, host.now, push).is_err() {
                         self.reply(send, None, host);
                     }
                 }
@@ -65,12 +77,20 @@ impl Engine for IoEngine {
 
     fn begin(&mut self, _: Client, _: Requests, _: &mut Host<'_>) {}
 
-    fn reply(&mut self, send: Ask, reply: Option<(&[u8], Meaning)>, _: &mut Host<'_>) {
-        let Some(&(worker, number, ask)) = self.sends.get(send.id) else { return };
-        if !matches!(reply, Some((_, Meaning::Item))) {
+    fn reply(&mut self, send: Ask, reply: Option<(&[u8], Meaning)>, host: &mut Host<'_>) {
+        let Some(own) = self.sends.get_mut(send.id) else { return };
+        own.is_lost |= !self.end.has_room(own.worker);
+        let Send { worker, link, ask, is_lost } = *own;
+        let goes_on = matches!(reply, Some((_, Meaning::Item)));
+        if !goes_on {
             self.sends.drop(send.id);
         }
-        self.end.reply(worker, number, ask, reply);
+        let reply = reply.filter(|_| !is_lost).zip(host.links.origin(link));
+        let reply = reply.map(|((bytes, meaning), origin)| (origin, bytes, meaning));
+        // A send is lost once, at the end of its reply: the worker then uses its name again.
+        if reply.is_some() || !goes_on {
+            self.end.reply(worker, ask, reply);
+        }
     }
 
     fn woken(&mut self, host: &mut Host<'_>) {

@@ -20,7 +20,7 @@ use super::connection::{Connection, Failure, Refusal};
 use super::counters::{BackendCounters, WorkerCounters};
 use super::exchange::{Replies, WorkerEnd};
 use super::failure::Reason;
-pub use super::place::{Ask, Place};
+pub use super::place::{Ask, Origin, Place};
 use super::reply::Meaning;
 use crate::base::sampler::Sampler;
 
@@ -38,6 +38,8 @@ pub struct Link {
     users: usize,
     /// Whether another thread has the connection.
     is_shared: bool,
+    /// Grows with each connection.
+    epoch: u64,
     /// The choice of a round among this link and those after it to the same backend.
     chosen: Option<(u64, usize)>,
     /// Those of all connections of the worker to this backend.
@@ -67,12 +69,17 @@ pub struct Links {
     changed: Vec<usize>,
     /// Links to shared places.
     shared: usize,
+    /// The first epoch of a new link, above those of links that had its number.
+    epoch: u64,
     /// Counts rounds of the owner.
     round: u64,
     /// Links whose connections have to end.
     ending: Vec<(usize, Reason)>,
     /// The way to the thread that has the shared connections. That thread has none.
     worker_end: Option<WorkerEnd>,
+    /// Shared connections that have given a wrong reply: the epoch of the last one, by the link in
+    /// the other thread.
+    wrong: HashMap<usize, u64>,
 }
 
 impl Link {
@@ -115,6 +122,7 @@ impl Link {
     /// Records that the owner has closed the socket, as [`Connection::left`] does.
     pub fn left(&mut self) {
         self.connection.left();
+        self.epoch += 1;
         self.show();
     }
 
@@ -134,6 +142,7 @@ impl Link {
     pub fn fail(&mut self, reason: Reason, now: Instant, worker: &WorkerCounters) -> Failure<Ask> {
         let was_bad = self.connection.is_bad();
         let failure = self.connection.fail(reason, now);
+        self.epoch += 1;
         match failure.pause {
             Some(_) if was_bad => {}
             Some(_) => worker.marked_bad.add(1),
@@ -188,9 +197,11 @@ impl Links {
             kept: 0,
             changed: Vec::new(),
             shared: 0,
+            epoch: 0,
             round: 0,
             ending: Vec::new(),
             worker_end: None,
+            wrong: HashMap::new(),
         }
     }
 
@@ -265,6 +276,7 @@ impl Links {
             connection,
             users: 1,
             is_shared,
+            epoch: self.epoch,
             chosen: None,
             counters,
             shown: (false, false),
@@ -315,6 +327,7 @@ impl Links {
             end.release(number);
             self.shared -= 1;
         }
+        self.epoch = self.epoch.max(link.epoch + 1);
         self.kept -= link.kept;
         link.counters.connections.sub(1);
         link.counters.open.sub(u64::from(link.shown.0));
@@ -419,12 +432,32 @@ impl Links {
         }
     }
 
-    /// Ends the connections of a link that has given a wrong reply.
-    pub fn end_connection(&mut self, number: usize, reason: Reason) {
-        let is_shared = self.get(number).is_some_and(Link::is_shared);
-        match self.worker_end.as_mut().filter(|_| is_shared) {
-            Some(end) => end.fail(number, reason),
-            None => self.ending.push((number, reason)),
+    /// Returns the connection of a link, for its replies.
+    pub fn origin(&self, link: usize) -> Option<Origin> {
+        self.get(link).map(|Link { epoch, .. }| Origin { link, epoch: *epoch })
+    }
+
+    /// Ends a shared connection that has given a wrong reply.
+    pub fn end_shared(&mut self, origin: Origin, reason: Reason) {
+        self.wrong.insert(origin.link, origin.epoch);
+        self.worker_end.iter_mut().for_each(|end| end.fail(origin, reason));
+    }
+
+    /// Returns whether a shared connection has given a wrong reply. Its later replies may be wrong
+    /// too.
+    pub fn is_wrong(&self, origin: Origin) -> bool {
+        self.wrong.get(&origin.link) == Some(&origin.epoch)
+    }
+
+    /// Ends a connection that has given a wrong reply, unless it has ended. Later requests wait for
+    /// the next connection.
+    pub fn end_connection(&mut self, origin: Origin, reason: Reason) {
+        if let Some(link) = self.get_mut(origin.link)
+            && link.epoch == origin.epoch
+        {
+            link.epoch += 1;
+            link.connection.end();
+            self.ending.push((origin.link, reason));
         }
     }
 
@@ -495,6 +528,37 @@ mod tests {
         assert_eq!(links.acquire(&place(3, 0)), one);
         assert_ne!(links.acquire(&place(1, 0)), one);
         assert!(links.end() <= 4);
+    }
+
+    /// A connection with wrong replies ends once. Requests after that wait for the next one.
+    #[test]
+    fn a_connection_ends_once() {
+        let mut links = Links::default();
+        let (now, number) = (Instant::now(), links.acquire(&place(1, 0)));
+        let submit = |links: &mut Links, id| {
+            assert_eq!(links.submit(number, Ask { id, number: 0 }, now, |_| {}), Ok(()));
+        };
+        let Some(origin) = links.origin(number) else { panic!("no link {number}") };
+        submit(&mut links, 1);
+        links.end_connection(origin, Reason::WrongReply);
+        submit(&mut links, 2);
+        links.end_connection(origin, Reason::WrongReply);
+        assert_eq!(links.take_ending(), Some((number, Reason::WrongReply)));
+        assert_eq!(links.take_ending(), None);
+        let lost = |links: &mut Links, reason| {
+            links
+                .fail(number, reason, now)
+                .map(|failure| failure.lost.iter().map(|ask| ask.id).collect::<Vec<_>>())
+        };
+        assert_eq!(lost(&mut links, Reason::WrongReply), Some(vec![1]));
+        links.end_connection(origin, Reason::WrongReply);
+        assert_eq!(links.take_ending(), None, "it has ended");
+        assert_eq!(lost(&mut links, Reason::Timeout), Some(vec![2]));
+        let old = links.origin(number);
+        links.release(number);
+        links.remove(number);
+        assert_eq!(links.acquire(&place(2, 0)), number);
+        assert!(links.origin(number).zip(old).is_some_and(|(new, old)| new.epoch > old.epoch));
     }
 
     /// Parts of replies of all links together are bounded.

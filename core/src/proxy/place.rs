@@ -71,6 +71,16 @@ impl Ask {
     }
 }
 
+/// The connection that a reply came from. No other one has the same, not even a later one of its
+/// link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The number of the link, in the thread that has the connection.
+    pub link: usize,
+    /// Grows with each connection of the link.
+    pub epoch: u64,
+}
+
 /// The name of the backend in statistics and logs.
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
