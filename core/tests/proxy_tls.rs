@@ -62,8 +62,12 @@ impl Bench {
 
     /// Starts a proxy with this member of its pool.
     fn proxy_of(&self, member: &str, tls: &str) -> Result<Proxy, String> {
-        let text =
-            format!("route = 'a'\n[pools.a]\nbackends = [{member}]\nretry_ms = 10\ntls = {{ {tls} }}\n");
+        self.proxy_with(&format!("backends = [{member}]\nretry_ms = 10\ntls = {{ {tls} }}"))
+    }
+
+    /// Starts a proxy with this pool.
+    fn proxy_with(&self, pool: &str) -> Result<Proxy, String> {
+        let text = format!("route = 'a'\n[pools.a]\n{pool}\n");
         let (log, lines) = channel();
         let log = move |_, line: &str| drop(log.send(line.to_owned()));
         let config = ServerConfig {
@@ -190,6 +194,28 @@ fn a_backend_with_a_new_certificate() {
         client.send("get none\r\n");
         client.line() == "END\r\n"
     });
+}
+
+/// A reload reaches connections that the workers share.
+#[test]
+fn a_reload_reads_the_files_of_a_backend_again() {
+    let bench = Bench::new();
+    let backend = bench.backend(TlsVersion::V1_2, VerifyMode::None);
+    let at = address(&backend);
+    for shared in [false, true] {
+        bench.directory.put("changed.pem", &Authority::new().pem);
+        let tls = "ca = 'changed.pem', server_name = 'localhost'";
+        let pool = format!("backends = ['{at}']\nretry_ms = 10\nshared = {shared}\ntls = {{ {tls} }}");
+        let proxy = bench.proxy_with(&pool).unwrap();
+        proxy.reason();
+        bench.directory.put("changed.pem", &bench.authority.pem);
+        assert_eq!(proxy.server.reload_proxy(), Ok(()));
+        let mut client = Client::new(&proxy.server);
+        eventually("the backend answers", || {
+            client.send("get none\r\n");
+            client.line() == "END\r\n"
+        });
+    }
 }
 
 #[test]

@@ -47,7 +47,7 @@ pub fn exchange(io: &Wake, workers: Vec<Wake>) -> (Vec<WorkerEnd>, IoEnd) {
 /// An order of a worker. It names a backend by the number of the worker's link.
 #[derive(Debug)]
 pub enum Order {
-    /// Acquires links to a backend.
+    /// Acquires links to a backend, in place of those that it has.
     Acquire(usize, Arc<Place>),
     /// Releases them.
     Release(usize),
@@ -121,7 +121,8 @@ pub struct WorkerEnd {
 opaque_debug!(WorkerEnd);
 
 impl WorkerEnd {
-    /// Acquires the connections to a backend under the number of a link.
+    /// Acquires the connections to a backend under the number of a link, in place of those that it
+    /// has.
     pub fn acquire(&mut self, number: usize, place: Arc<Place>) {
         self.orders.list.push(Order::Acquire(number, place));
     }

@@ -45,7 +45,8 @@ impl IoEngine {
             match order {
                 Order::Acquire(number, place) => {
                     let links = place.of_connections().map(|place| host.links.acquire(&place)).collect();
-                    self.links.insert((worker, *number), links);
+                    let old = self.links.insert((worker, *number), links);
+                    old.into_iter().flatten().for_each(|link| host.links.release(link));
                 }
                 Order::Release(number) => {
                     let links = self.links.remove(&(worker, *number));

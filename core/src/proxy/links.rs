@@ -262,7 +262,12 @@ impl Links {
             {
                 link.users += 1;
                 // The files of TLS may have other contents, for the next socket.
-                link.place = Arc::clone(place);
+                let old = std::mem::replace(&mut link.place, Arc::clone(place));
+                if let Some(end) = self.worker_end.as_mut().filter(|_| link.is_shared)
+                    && !Arc::ptr_eq(&old, place)
+                {
+                    end.acquire(number, Arc::clone(place));
+                }
                 return number;
             }
         }
