@@ -104,6 +104,8 @@ fn all_workers_use_one_connection() {
     assert_eq!((stats.connections, stats.open, stats.connects), (1, 1, 1), "{stats:?}");
     assert_eq!((stats.requests, stats.depth), (6 * 50 * 20 * 3, 0));
     assert_eq!(stats.pools, ["p"]);
+    Client::new(&proxy).asks("stats reset\r\n", "RESET\r\n");
+    assert_eq!(self::stats(&proxy).requests, 0);
 }
 
 /// A request takes the connection with the fewest requests of all workers.

@@ -151,6 +151,7 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
 pub fn reset(context: &ServerState) {
     context.cache.reset_stats();
     context.workers.iter().for_each(crate::state::WorkerStats::reset);
+    context.io_thread.reset();
     context.listener.reset();
     context.latency.reset();
     proxy::reset(context);

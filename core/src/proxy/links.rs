@@ -67,8 +67,9 @@ pub struct Links {
     kept: usize,
     /// Links with bytes to write, or that want a socket, or that are unused. One may occur twice.
     changed: Vec<usize>,
-    /// Links to shared places.
-    shared: usize,
+    /// Links whose connections are here, and the most that there have been at a time.
+    own: usize,
+    most_own: usize,
     /// The first epoch of a new link, above those of links that had its number.
     epoch: u64,
     /// Counts rounds of the owner.
@@ -196,7 +197,8 @@ impl Links {
             known: HashMap::new(),
             kept: 0,
             changed: Vec::new(),
-            shared: 0,
+            own: 0,
+            most_own: 0,
             epoch: 0,
             round: 0,
             ending: Vec::new(),
@@ -301,7 +303,9 @@ impl Links {
         }
         if let Some(end) = self.worker_end.as_mut().filter(|_| is_shared) {
             end.acquire(number, Arc::clone(place));
-            self.shared += 1;
+        } else {
+            self.own += 1;
+            self.most_own = self.most_own.max(self.own);
         }
         self.known.entry(place.address.clone()).or_default().push(number);
         self.changed.push(number);
@@ -330,7 +334,8 @@ impl Links {
         let Some(link) = self.all.get_mut(number).and_then(Option::take) else { return };
         if let Some(end) = self.worker_end.as_mut().filter(|_| link.is_shared) {
             end.release(number);
-            self.shared -= 1;
+        } else {
+            self.own -= 1;
         }
         self.epoch = self.epoch.max(link.epoch + 1);
         self.kept -= link.kept;
@@ -358,7 +363,7 @@ impl Links {
 
     /// Returns about how many sockets the links have needed at a time.
     pub fn sockets(&self) -> usize {
-        self.all.len() - self.shared
+        self.most_own
     }
 
     /// Returns a number above that of each link.
@@ -488,6 +493,7 @@ mod tests {
 
     use super::*;
     use crate::proxy::bounds::Bounds;
+    use crate::proxy::exchange::{Wake, exchange};
     use crate::proxy::failure::Reason;
 
     fn place(port: u16, ordinal: usize) -> Arc<Place> {
@@ -564,6 +570,29 @@ mod tests {
         links.remove(number);
         assert_eq!(links.acquire(&place(2, 0)), number);
         assert!(links.origin(number).zip(old).is_some_and(|(new, old)| new.epoch > old.epoch));
+    }
+
+    /// Links without a connection here need no socket, nor do their numbers once they are free.
+    #[test]
+    fn links_with_a_connection_here_are_counted() {
+        let wake: Wake = Arc::new(|| {});
+        let (ends, _io) = exchange(&wake, vec![Arc::clone(&wake)]);
+        let mut links = Links::default();
+        links.share(ends.into_iter().next());
+        let bounds = Bounds { shared: true, ..Bounds::default() };
+        let shared = links.acquire(&Arc::new(Place { bounds, ..(*place(1, 0)).clone() }));
+        assert_eq!(links.sockets(), 0);
+        links.release(shared);
+        links.remove(shared);
+        assert_eq!(links.sockets(), 0);
+        let own = [links.acquire(&place(1, 0)), links.acquire(&place(2, 0))];
+        assert_eq!(links.sockets(), 2);
+        for number in own {
+            links.release(number);
+            links.remove(number);
+        }
+        links.acquire(&place(3, 0));
+        assert_eq!(links.sockets(), 2, "the most at a time");
     }
 
     /// Parts of replies of all links together are bounded.
