@@ -154,7 +154,7 @@ fn run(routes: &Routes, word: &str, mark: impl Fn(&Send) -> Mark, delay: impl Fn
         if let Some(deadline) = run.deadline().filter(|deadline| *deadline < time) {
             assert!(deadline >= turn.now, "the time goes back");
             turn.now = deadline;
-            run.expire(&mut turn);
+            run.expire(deadline, &mut turn);
             assert!(run.deadline().is_none_or(|next| next > deadline), "no end of the wait");
             continue;
         }

@@ -41,7 +41,7 @@ fn outcomes<'a>(
         let push = |out: &mut Vec<u8>| out.extend_from_slice(b"get a\r\n");
         connection.submit_for(name, takes_values, now, push).expect("there is no limit");
     }
-    connection.wrote(connection.unwritten().len());
+    connection.wrote(connection.unwritten().len(), || now);
     for part in parts {
         if receive(&mut connection, part).is_err() {
             break;

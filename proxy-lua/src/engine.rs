@@ -240,11 +240,11 @@ impl Engine for LuaEngine {
         deadlines.filter_map(|machine| machine.shared().borrow_mut().deadline()).min()
     }
 
-    fn expire(&mut self, host: &mut Host<'_>) {
+    fn expire(&mut self, until: Instant, host: &mut Host<'_>) {
         self.due = None;
         for number in self.live.clone() {
             if let Some(machine) = self.machines.get_mut(number) {
-                machine.expire(host, &mut self.from_machine);
+                machine.expire(until, host, &mut self.from_machine);
                 if machine.has_events() {
                     self.due = Some(host.now);
                 }

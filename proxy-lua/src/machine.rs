@@ -222,8 +222,9 @@ impl Machine {
         self.run(host, answers);
     }
 
-    /// Handles timers, and the steps that were left for this turn.
-    pub fn expire(&mut self, host: &mut Host<'_>, answers: &mut Answers) {
+    /// Carries out the steps that were left for this turn, and ends waits that end at `until` or
+    /// before it.
+    pub fn expire(&mut self, until: Instant, host: &mut Host<'_>, answers: &mut Answers) {
         self.watch(host);
         {
             let worker = &mut *self.shared.borrow_mut();
@@ -232,7 +233,7 @@ impl Machine {
         // An answer that has come is in time.
         self.run(host, answers);
         loop {
-            let due = self.shared.borrow_mut().expire(host.now);
+            let due = self.shared.borrow_mut().expire(until);
             let Some(context) = due else { break };
             let mut worker = self.shared.borrow_mut();
             let end = worker.contexts.get_mut(context).and_then(|context| context.waits.expire());

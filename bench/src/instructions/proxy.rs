@@ -227,7 +227,7 @@ impl<'a> Proxy<'a> {
             link.connection.connecting(self.now);
             link.connection.connected(self.now);
             let hello = link.connection.unwritten().to_vec();
-            link.connection.wrote(hello.len());
+            link.connection.wrote(hello.len(), || self.now);
             engine::receive(&mut self.engine, number, replies(&hello), host)
                 .map_err(|reason| malformed(&reason.word()))?;
         }
@@ -251,7 +251,7 @@ impl<'a> Proxy<'a> {
             }
         }
         if self.engine.deadline().is_some_and(|deadline| deadline <= self.now) {
-            self.engine.expire(host);
+            self.engine.expire(self.now, host);
         }
         let mut writes = 0;
         while let Some(number) = host.links.take_changed() {
@@ -264,7 +264,7 @@ impl<'a> Proxy<'a> {
                 known.push(replies(requests));
             }
             let written = requests.len();
-            link.connection.wrote(written);
+            link.connection.wrote(written, || self.now);
             let mut received = link.connection.take_input();
             received.extend_from_slice(known.get(writes).map(Vec::as_slice).unwrap_or_default());
             writes += 1;

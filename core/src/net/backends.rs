@@ -230,50 +230,50 @@ impl<E: Engine> Backends<E> {
         }
     }
 
-    /// Serves each socket that has something to do.
-    pub(crate) fn serve(&mut self, registry: &Registry, around: &Around<'_>, answers: &mut dyn Answers) {
+    /// Serves each socket that has something to do. The events of all that came before `polled`
+    /// have been handled.
+    pub(crate) fn serve(
+        &mut self,
+        registry: &Registry,
+        polled: Instant,
+        around: &Around<'_>,
+        answers: &mut dyn Answers,
+    ) {
         let mut due = std::mem::take(&mut self.more);
         // The backend that was readable first is served first.
         due.reverse();
-        let Self { engine, links, .. } = self;
-        let mut host = host(links, around, answers);
-        let (now, millis) = (host.now, host.millis);
+        let engine = &mut self.engine;
+        let (now, millis) = around.time();
         if let Some(probes) = &mut self.probes {
             probes.serve(engine.routes(), registry, around.context, &mut self.scratch, now);
         }
-        if engine.deadline().is_some_and(|deadline| deadline <= now) {
-            engine.expire(&mut host);
+        let is_due = engine.deadline().is_some_and(|deadline| deadline <= now);
+        if self.wake.is_some_and(|wake| wake <= now) {
+            self.wake = None;
+            due.extend(0..self.links.end());
         }
         for &index in &due {
             if let Some(remote) = self.remotes.get_mut(index) {
                 remote.reads = 0;
             }
         }
-        if self.wake.is_some_and(|wake| wake <= now) {
-            self.wake = None;
-            due.extend(0..self.links.end());
-        }
         let mut round = Round { registry, around, now, millis, answers };
         while let Some((index, reason)) = self.links.take_ending() {
             self.fail(index, reason, &mut round);
+        }
+        if is_due {
+            // A reply that has come counts before the end of the wait for it.
+            while let Some(index) = due.pop() {
+                self.serve_link(index, &mut round);
+            }
+            self.engine.expire(polled, &mut round.host(&mut self.links));
         }
         loop {
             while let Some(changed) = self.links.take_changed() {
                 due.push(changed);
             }
             let Some(index) = due.pop() else { break };
-            if self.remotes.len() < self.links.end() {
-                self.remotes.resize_with(self.links.end(), Remote::default);
-            }
-            if self.links.is_unused(index) {
-                self.close(index, registry);
-                continue;
-            }
-            if let Err(reason) = self.serve_one(index, &mut round) {
-                self.fail(index, reason, &mut round);
-            }
-            let deadline = self.links.get(index).and_then(|link| link.connection.deadline());
-            self.wake = self.wake.into_iter().chain(deadline).min();
+            self.serve_link(index, &mut round);
         }
         self.links.end_round();
         self.links.counters().held.set(self.engine.held() as u64);
@@ -297,6 +297,20 @@ impl<E: Engine> Backends<E> {
         if let Some(remote) = self.remotes.get_mut(index) {
             std::mem::take(remote).close(registry);
         }
+    }
+
+    fn serve_link(&mut self, index: usize, round: &mut Round<'_>) {
+        if self.remotes.len() < self.links.end() {
+            self.remotes.resize_with(self.links.end(), Remote::default);
+        }
+        if self.links.is_unused(index) {
+            return self.close(index, round.registry);
+        }
+        if let Err(reason) = self.serve_one(index, round) {
+            self.fail(index, reason, round);
+        }
+        let deadline = self.links.get(index).and_then(|link| link.connection.deadline());
+        self.wake = self.wake.into_iter().chain(deadline).min();
     }
 
     fn serve_one(&mut self, index: usize, round: &mut Round<'_>) -> Result<(), Reason> {
@@ -324,6 +338,8 @@ impl<E: Engine> Backends<E> {
         if !remote.is_open(connection, now)? {
             return connection.expired(now).map_or(Ok(()), Err);
         }
+        let is_due = connection.deadline().is_some_and(|deadline| deadline <= now);
+        remote.try_again(is_due);
         loop {
             // The rest is read in the next round.
             if remote.reads >= READS {
@@ -340,10 +356,9 @@ impl<E: Engine> Backends<E> {
             engine::receive(&mut self.engine, index, input, &mut round.host(&mut self.links))?;
         }
         let Some(link) = self.links.get_mut(index) else { return Ok(()) };
-        if let Some(reason) = link.connection.expired(now) {
-            return Err(reason);
-        }
-        remote.write(&mut link.connection)
+        // A request that is written now, because this worker was late, has its time before it.
+        remote.write(&mut link.connection)?;
+        link.connection.expired(now).map_or(Ok(()), Err)
     }
 
     fn fail(&mut self, index: usize, reason: Reason, round: &mut Round<'_>) {

@@ -63,7 +63,8 @@ impl IoThread {
         let mut tickets = Vec::new();
         while !self.backends.engine().end.has_ended() {
             let deadline = self.backends.deadline();
-            let timeout = deadline.map(|at| at.saturating_duration_since(Instant::now()));
+            let polled = Instant::now();
+            let timeout = deadline.map(|at| at.saturating_duration_since(polled));
             match self.poll.poll(&mut events, timeout) {
                 Ok(()) => {}
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -77,7 +78,7 @@ impl IoThread {
                     self.backends.on_event(event);
                 }
             }
-            self.backends.serve(self.poll.registry(), &around, &mut ());
+            self.backends.serve(self.poll.registry(), polled, &around, &mut ());
             self.backends.engine().end.flush();
             tickets.clear();
         }

@@ -192,6 +192,7 @@ impl Probed {
             return Some(Err(reason));
         }
         let (connection, end) = self.running.as_mut()?;
+        self.remote.try_again(*end <= now);
         match go_on(&mut self.remote, connection, rules, scratch, now) {
             // A reply that has come counts, even if this worker was late to read it.
             Ok(false) if now < *end => None,

@@ -48,6 +48,13 @@ impl Remote {
         self.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
     }
 
+    /// Lets the socket be tried without an event before a time-out: it may have got input or room
+    /// since the events were polled.
+    pub(super) fn try_again(&mut self, is_due: bool) {
+        self.readable |= is_due;
+        self.writable |= is_due;
+    }
+
     /// Opens a socket, which is not connected yet. Opens none if there is one, or if the name of
     /// the host is not looked up yet.
     ///
@@ -178,7 +185,7 @@ impl Remote {
             let sent = if bytes.is_empty() { socket.flush().map(|()| 0) } else { socket.write(bytes) };
             match sent {
                 Ok(0) => break,
-                Ok(n) => connection.wrote(n),
+                Ok(n) => connection.wrote(n, Instant::now),
                 Err(e) if would_block(&e) => self.writable = false,
                 Err(e) => return Err(self.failed(Reason::Writing, &e)),
             }

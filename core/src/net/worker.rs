@@ -97,6 +97,8 @@ pub(crate) struct Worker {
     live: usize,
     udp: Vec<Udp>,
     ready: VecDeque<Token>,
+    /// A time before the last poll. It is taken if there are turns or deadlines.
+    polled: Instant,
     /// Work that the sessions ask for. Empty between visits.
     deferred: Deferred,
     /// The backends, if the server is a proxy.
@@ -142,6 +144,7 @@ impl Worker {
             live: 0,
             udp,
             ready: VecDeque::new(),
+            polled: Instant::now(),
             deferred: Deferred::default(),
             backends: None,
             timers: Timers::new(),
@@ -190,7 +193,7 @@ impl Worker {
                 }
             }
             // Without turns, nothing has to be timed.
-            let began = (!self.ready.is_empty()).then(Instant::now);
+            let began = (!self.ready.is_empty()).then_some(self.polled);
             let mut rung = false;
             for event in &events {
                 if event.token() == WAKE {
@@ -229,7 +232,7 @@ impl Worker {
         let Some(stats) = self.context.workers.get(self.number) else { return };
         let around = Around { context: &self.context, stats };
         let mut clients = Clients { around: &around, slots: &mut self.slots, ready: &mut self.ready };
-        backends.serve(self.poll.registry(), &around, &mut clients);
+        backends.serve(self.poll.registry(), self.polled, &around, &mut clients);
     }
 
     /// Tells the proxy of a wake-up, which may change what it routes.
@@ -292,11 +295,15 @@ impl Worker {
 
     fn timeout(&mut self) -> Option<Duration> {
         if !self.ready.is_empty() || !self.asked.is_empty() {
+            self.polled = Instant::now();
             return Some(Duration::ZERO);
         }
         let backends = self.backends.as_mut().and_then(|backends| backends.deadline());
         let nearest = self.timers.next().into_iter().chain(self.draining).chain(backends).min();
-        let nearest = nearest.map(|at| at.saturating_duration_since(Instant::now()));
+        let nearest = nearest.map(|at| {
+            self.polled = Instant::now();
+            at.saturating_duration_since(self.polled)
+        });
         if self.context.config.idle_timeout > 0 && self.live > 0 {
             return Some(nearest.map_or(IDLE_CHECK, |n| n.min(IDLE_CHECK)));
         }

@@ -110,6 +110,8 @@ pub struct Connection<T> {
     /// Set while the connection waits for its last replies before it gets another socket.
     leaving: Option<Leaving>,
     deadline: Option<Instant>,
+    /// Whether the next write to the open connection begins the time of the reply.
+    write_begins: bool,
     /// Failures since the last reply to a hello.
     failures: u32,
     /// Flaps in a row.
@@ -135,6 +137,7 @@ impl<T: Copy> Connection<T> {
             ends: None,
             leaving: None,
             deadline: None,
+            write_begins: false,
             failures: 0,
             flaps: 0,
             idle_ends: 0,
@@ -213,7 +216,11 @@ impl<T: Copy> Connection<T> {
             return Err(Refusal::Depth);
         }
         match self.state {
-            State::Open if self.waiting.is_empty() => self.deadline = after(now, self.bounds.read_timeout),
+            // The write begins the time anew. Until then it ends a wait for room in the socket.
+            State::Open if self.waiting.is_empty() => {
+                self.deadline = after(now, self.bounds.read_timeout);
+                self.write_begins = true;
+            }
             // It pauses for a lack of requests.
             State::Paused => (self.state, self.deadline) = (State::Closed, None),
             _ => {}
@@ -285,11 +292,14 @@ impl<T: Copy> Connection<T> {
         bytes.get(self.written..).unwrap_or_default()
     }
 
-    /// Records that bytes were written.
-    pub fn wrote(&mut self, n: usize) {
+    /// Records that bytes were written. `now` is asked for the time if a wait begins.
+    pub fn wrote(&mut self, n: usize, now: impl FnOnce() -> Instant) {
         self.written += n;
         if self.state != State::Open {
             return;
+        }
+        if std::mem::take(&mut self.write_begins) {
+            self.deadline = after(now(), self.bounds.read_timeout);
         }
         if let Some(leaving) = &mut self.leaving {
             if self.written >= leaving.bytes {
@@ -523,7 +533,7 @@ mod tests {
 
         fn writes(&mut self) -> String {
             let bytes = String::from_utf8_lossy(self.connection.unwritten()).into_owned();
-            self.connection.wrote(bytes.len());
+            self.connection.wrote(bytes.len(), || self.now);
             bytes
         }
 
@@ -706,7 +716,7 @@ mod tests {
         let mut bench = Bench::open();
         assert_eq!((bench.submits(1), bench.submits(2)), (Ok(()), Ok(())));
         let all = bench.connection.unwritten().len();
-        bench.connection.wrote(3);
+        bench.connection.wrote(3, || bench.now);
         bench.connection.leave();
         assert_eq!(bench.submits(3), Ok(()));
         assert_eq!(bench.writes().len(), all - 3);
@@ -746,7 +756,7 @@ mod tests {
             let store = format!("set k 0 0 {length}\r\n{}\r\n", "x".repeat(length));
             let push = |out: &mut Vec<u8>| out.extend_from_slice(store.as_bytes());
             assert_eq!(bench.connection.submit(1, bench.now, push), Ok(()));
-            bench.connection.wrote(length * 3 / 4);
+            bench.connection.wrote(length * 3 / 4, || bench.now);
             bench.connection.leave();
             assert_eq!(bench.submits(2), Ok(()));
             assert_eq!(bench.receives("SERVER_ERROR object too large for cache\r\n"), Ok(()));

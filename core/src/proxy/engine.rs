@@ -115,8 +115,9 @@ pub trait Engine {
         None
     }
 
-    /// Handles the time of the host.
-    fn expire(&mut self, _host: &mut Host<'_>) {}
+    /// Ends the waits that end at `until` or before it. The time of the host may be later: replies
+    /// may have come since then.
+    fn expire(&mut self, _until: Instant, _host: &mut Host<'_>) {}
 
     /// Handles a call of `Seat::wake`. The worker may call it more often.
     fn woken(&mut self, _host: &mut Host<'_>) {}

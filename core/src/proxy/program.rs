@@ -76,10 +76,10 @@ impl Engine for AnyEngine {
         }
     }
 
-    fn expire(&mut self, host: &mut Host<'_>) {
+    fn expire(&mut self, until: Instant, host: &mut Host<'_>) {
         match self {
-            Self::Native(relay) => relay.expire(host),
-            Self::Other(engine) => engine.expire(host),
+            Self::Native(relay) => relay.expire(until, host),
+            Self::Other(engine) => engine.expire(until, host),
         }
     }
 

@@ -556,13 +556,13 @@ impl Engine for Relay {
         self.timers.first().map(|(time, _)| *time)
     }
 
-    fn expire(&mut self, host: &mut Host<'_>) {
-        while let Some(&(time, id)) = self.timers.first().filter(|(time, _)| *time <= host.now) {
+    fn expire(&mut self, until: Instant, host: &mut Host<'_>) {
+        while let Some(&(time, id)) = self.timers.first().filter(|(time, _)| *time <= until) {
             self.timers.remove(&(time, id));
             let Some(active) = self.active.get_mut(id) else { continue };
             active.deadline = None;
             let world = (&mut self.generations, &mut self.actions);
-            active.turn(world, host, Run::expire);
+            active.turn(world, host, |run, turn| run.expire(until, turn));
             self.carry_out(id, None, host);
             self.land(host);
         }

@@ -321,10 +321,9 @@ impl Run {
         self.deadline
     }
 
-    /// Handles the time of the turn. Nodes that have waited long enough go on without the answers.
-    pub fn expire(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now;
-        let due = |frame: &Frame| frame.waiting > 0 && frame.until.is_some_and(|until| until <= now);
+    /// Ends the waits that end at `until` or before it. Their nodes go on without the answers.
+    pub fn expire(&mut self, until: Instant, turn: &mut Turn<'_>) {
+        let due = |frame: &Frame| frame.waiting > 0 && frame.until.is_some_and(|end| end <= until);
         // A node that goes on may end the wait of another one.
         while let Some(at) = self.frames.iter().position(due) {
             self.on_time(at, turn);
