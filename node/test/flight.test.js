@@ -22,6 +22,7 @@ function gate() {
 
 test('one makes, all have it', async (t) => {
   const c = cache(t);
+  c.clock.freeze();
   const { promise, resolve } = gate();
   let made = 0;
   const make = () => {
@@ -143,6 +144,7 @@ test('a delete while a value was made was lost', async (t) => {
 
 test('a newer value outlives the one that was made', async (t) => {
   const c = cache(t);
+  c.clock.freeze();
   const make = async () => {
     c.set('key', 'newer', 5);
     return 'made';

@@ -19,6 +19,7 @@ const strings = (keys) => Array.from(keys, String).sort();
 
 test('each method has the prefix', (t) => {
   const c = cache(t);
+  c.clock.freeze();
   const users = c.namespace('users:');
   users.set('1', 'Ada', 60);
   users.setMany({ 2: 'Grace', n: '41' });

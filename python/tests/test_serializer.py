@@ -25,7 +25,9 @@ PAIR: Any = (lambda value: json.dumps(value).encode(), json.loads)
 
 @pytest.fixture(params=["pickle", "json", PAIR], ids=["pickle", "json", "pair"])
 def cache(request: pytest.FixtureRequest) -> Cache[Any]:
-    return Cache(serializer=request.param)
+    cache = Cache[Any](serializer=request.param)
+    cache.clock.freeze()
+    return cache
 
 
 def values(cache: Cache[Any]) -> list[Any]:

@@ -13,6 +13,7 @@ int main(void) {
     CHECK(big && copy);
     /* A small cache would copy values, because pins would hold too much of it. */
     OK(mcrs_cache_new(NULL, &cache));
+    OK(mcrs_clock_freeze(cache));
 
     IS(mcrs_cache_get_item(cache, S("a"), &item), MCRS_NOT_FOUND);
     CHECK(item == NULL);
