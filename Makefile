@@ -58,11 +58,11 @@ check: ## check formatting, run clippy and the quick tests of core; needs Rust a
 	cargo test -p memcache-rs --locked --doc
 
 # Run two at a time: one often waits for its servers while the other compiles. The longest are
-# first.
-BESIDE := test-python test-node fuzz-quick test-capi differential test-dist-quick clients cluster loom \
-	test-examples test-metrics test-service kubernetes
-test: setup lint doc test-rust ## run all checks: lints, tests, real clients, comparison with memcached
-	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target $(BESIDE)
+# first. Those that build in the same directory wait for each other.
+TESTS := lint test-rust doc test-python fuzz-quick test-node test-capi differential test-dist-quick clients \
+	cluster loom test-examples test-metrics test-service kubernetes
+test: setup ## run all checks: lints, tests, real clients, comparison with memcached
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target --old-file=setup $(TESTS)
 	@echo "make test: everything passed"
 
 lint: ## check formatting, run clippy, also for other systems, check layers, prose, licences and the public API
@@ -128,14 +128,14 @@ kubernetes: build ## check the Helm chart and the manifests of packaging/; WRITE
 	@WRITE='$(WRITE)' MEMCACHED_PROXY='$(MEMCACHED_PROXY)' bash scripts/kubernetes.sh $(DAEMON)
 
 differential: build setup ## send the same random commands to the daemon and to Debian's memcached; MEMCACHED_PROXY=… adds both proxies
-	cargo build --release --locked -p memcache-compat --bin differential --bin record
-	target/release/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
-	target/release/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
-	target/release/differential --agree 1.6.18 --mode binary --count $(COUNT) --seed 3 $(MEMCACHED) $(DAEMON)
-	target/release/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
-	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/release/differential --proxy all --count 3000 $(DAEMON)
-	target/release/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
-	target/release/record --check --flags '-o debug_commands,drop_privileges' $(DAEMON) core/tests/data/*.transcript
+	cargo build --profile extension --locked -p memcache-compat --bin differential --bin record
+	target/extension/differential --agree 1.6.18 --mode text --count $(COUNT) --seed 1 $(MEMCACHED) $(DAEMON)
+	target/extension/differential --agree 1.6.18 --mode meta --count $(COUNT) --seed 2 $(MEMCACHED) $(DAEMON)
+	target/extension/differential --agree 1.6.18 --mode binary --count $(COUNT) --seed 3 $(MEMCACHED) $(DAEMON)
+	target/extension/differential --agree 1.6.18 --mode both --count $(COUNT) $(MEMCACHED) $(DAEMON)
+	MEMCACHED_PROXY='$(MEMCACHED_PROXY)' target/extension/differential --proxy all --count 3000 $(DAEMON)
+	target/extension/record --check --flags '-o debug_commands' $(DAEMON) core/tests/data/*.transcript
+	target/extension/record --check --flags '-o debug_commands,drop_privileges' $(DAEMON) core/tests/data/*.transcript
 
 test-examples: build tool setup ## run the shell examples of README.md and docs/, and test the control service and its examples
 	python3 scripts/examples.py $(DAEMON)
