@@ -9,6 +9,8 @@ use std::time::Instant;
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::engine::{Client, Engine, Host};
 use memcache_core::internal::proxy::failure::Reason;
+use memcache_core::internal::proxy::gets::{END, Gets};
+use memcache_core::internal::proxy::held::Held;
 use memcache_core::internal::proxy::hooks::Hooks;
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::program::Seat;
@@ -23,18 +25,6 @@ use crate::worker::Asker;
 /// The reply if too many requests are under way.
 const TOO_MANY: &[u8] = b"SERVER_ERROR active request limit reached\r\n";
 
-/// The end of a get.
-const END: &[u8] = b"END\r\n";
-
-/// A get of several keys.
-#[derive(Debug)]
-struct Gathering {
-    slot: SlotId,
-    parts: Vec<Vec<u8>>,
-    /// Keys without an answer.
-    left: usize,
-}
-
 /// The engine of a worker.
 #[derive(Debug)]
 pub struct LuaEngine {
@@ -48,7 +38,7 @@ pub struct LuaEngine {
     /// Machines that are in use or end.
     live: Vec<usize>,
     clients: Slots<SlotId>,
-    gets: Slots<Gathering>,
+    gets: Gets,
     /// Requests without an answer, and most of these. 0 for no limit.
     waiting: u64,
     limit: u64,
@@ -79,7 +69,7 @@ impl LuaEngine {
             next: None,
             live: vec![current],
             clients: Slots::default(),
-            gets: Slots::default(),
+            gets: Gets::default(),
             waiting: 0,
             limit: loaded.active_limit(),
             next_limit: 0,
@@ -113,6 +103,7 @@ impl LuaEngine {
     /// Takes the answers of a machine.
     fn take_answers(&mut self, host: &mut Host<'_>) {
         let mut answers = std::mem::take(&mut self.from_machine);
+        let mut unlimited = Held::new(usize::MAX);
         for (asker, bytes) in answers.drain(..) {
             self.waiting -= 1;
             match asker {
@@ -121,31 +112,15 @@ impl LuaEngine {
                         host.answers.answer(slot, &bytes);
                     }
                 }
-                Asker::Get(get, key) => self.gather(get, key, bytes, host),
+                Asker::Get(get, key) => {
+                    // A line of an error may end with these bytes. It stands among the items.
+                    let whole = |item: &&[u8]| item.is_empty() || item.ends_with(b"\n");
+                    let item = bytes.strip_suffix(END).filter(whole).unwrap_or(&bytes);
+                    self.gets.take(get, key, Ok(item), &mut unlimited, host.answers);
+                }
             }
         }
         self.from_machine = answers;
-    }
-
-    /// Takes the answer of one key of a get. One `END` follows the last key.
-    fn gather(&mut self, get: usize, key: usize, mut bytes: Vec<u8>, host: &mut Host<'_>) {
-        let Some(gathering) = self.gets.get_mut(get) else { return };
-        // A line of an error may end with these bytes.
-        if let Some(rest) = bytes.strip_suffix(END)
-            && (rest.is_empty() || rest.ends_with(b"\n"))
-        {
-            bytes.truncate(rest.len());
-        }
-        if let Some(part) = gathering.parts.get_mut(key) {
-            *part = bytes;
-        }
-        gathering.left -= 1;
-        if gathering.left == 0
-            && let Some(Gathering { slot, mut parts, .. }) = self.gets.remove(get)
-        {
-            parts.push(END.to_vec());
-            host.answers.answer(slot, &parts.concat());
-        }
     }
 
     /// Uses the machine that waits for those of other workers, or drops it, once that is decided.
@@ -197,8 +172,7 @@ impl Engine for LuaEngine {
         if requests.is_empty() {
             return host.answers.answer(client.slot, END);
         }
-        let (slot, left) = (client.slot, requests.len());
-        let get = self.gets.add(Gathering { slot, parts: vec![Vec::new(); left], left });
+        let get = self.gets.begin(client.slot, requests.len());
         for (key, request) in requests.into_iter().enumerate() {
             self.begin_one(Asker::Get(get, key), &client, request, host);
         }

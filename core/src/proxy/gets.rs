@@ -1,7 +1,5 @@
-//! Gets of several keys. Each key is a request of its own on its way to a backend, or a [`Batch`]
-//! has those of one backend.
-//!
-//! [`Batch`]: super::batches::Batch
+//! Gets of several keys. Each key is a request of its own on its way to a backend, or a batch has
+//! those of one backend.
 
 use std::ops::Range;
 
