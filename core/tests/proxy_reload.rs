@@ -32,6 +32,20 @@ impl Configuration {
         fs::write(&self.0, text).unwrap();
     }
 
+    /// Starts a proxy with a new file, and connects a client.
+    fn serve(name: &str, text: &str) -> (Self, Server, Client) {
+        let file = Self::new(name, text);
+        let proxy = start(file.config());
+        let client = Client::new(&proxy);
+        (file, proxy, client)
+    }
+
+    /// Replaces the text, and has the proxy read it.
+    fn reload(&self, proxy: &Server, text: &str) {
+        self.write(text);
+        assert_eq!(proxy.reload_proxy(), Ok(()));
+    }
+
     fn config(&self) -> ServerConfig {
         ServerConfig { proxy: Some(ProxyConfig::File(self.0.clone())), ..ServerConfig::default() }
     }
@@ -63,9 +77,7 @@ fn loads(proxy: &Server) -> (u64, u64) {
 #[test]
 fn requests_after_a_reload_follow_the_new_file() {
     let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
-    let file = Configuration::new("follow", &pool(&[&one]));
-    let proxy = start(file.config());
-    let mut client = Client::new(&proxy);
+    let (file, proxy, mut client) = Configuration::serve("follow", &pool(&[&one]));
     client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
     file.write(&pool(&[&other]));
     // The file alone changes nothing.
@@ -84,20 +96,16 @@ fn requests_after_a_reload_follow_the_new_file() {
 #[test]
 fn a_backend_that_stays_keeps_its_connection() {
     let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
-    let file = Configuration::new("stays", &pool(&[&one]));
-    let proxy = start(file.config());
-    let mut client = Client::new(&proxy);
+    let (file, proxy, mut client) = Configuration::serve("stays", &pool(&[&one]));
     client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
     let before = stat(&one, "total_connections");
     for backends in [&[&one, &other][..], &[&other, &one], &[&one]] {
-        file.write(&pool(backends));
-        assert_eq!(proxy.reload_proxy(), Ok(()));
+        file.reload(&proxy, &pool(backends));
         client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
     }
     assert_eq!(stat(&one, "total_connections"), before);
     // Other bounds are another connection.
-    file.write(&(pool(&[&one]) + "read_timeout_ms = 1234\n"));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &(pool(&[&one]) + "read_timeout_ms = 1234\n"));
     client.asks("get k\r\n", "VALUE k 0 1\r\na\r\nEND\r\n");
     assert_eq!(stat(&one, "total_connections"), before + 1);
 }
@@ -154,9 +162,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
 #[test]
 fn another_configuration_replaces_the_first_and_is_the_one_of_later_reloads() {
     let [one, other] = [(); 2].map(|()| start(ServerConfig::default()));
-    let file = Configuration::new("replaces", &pool(&[&one]));
-    let proxy = start(file.config());
-    let mut client = Client::new(&proxy);
+    let (file, proxy, mut client) = Configuration::serve("replaces", &pool(&[&one]));
     client.asks("set k 0 0 1\r\na\r\n", "STORED\r\n");
     assert_eq!(proxy.set_proxy(ProxyConfig::Text(pool(&[&other]))), Ok(()));
     client.asks("get k\r\n", "END\r\n");
@@ -214,16 +220,13 @@ fn a_request_under_way_ends_with_the_old_routes() {
         "route = {{ failover = ['slow', 'old'] }}\npools.slow.backends = ['{at}']\npools.old.backends = ['{}']\n",
         address(&old)
     );
-    let file = Configuration::new("under-way", &before);
-    let proxy = start(file.config());
-    let mut client = Client::new(&proxy);
+    let (file, proxy, mut client) = Configuration::serve("under-way", &before);
     client.send("set k 0 0 1\r\na\r\nset l 0 0 1\r\nb\r\n");
     let (mut lines, mut socket) = slow.accept();
     for expected in ["set k 0 0 1\r\n", "a\r\n", "set l 0 0 1\r\n", "b\r\n"] {
         assert_eq!(next_line(&mut lines), expected);
     }
-    file.write(&pool(&[&new]));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &pool(&[&new]));
     Client::new(&proxy).asks("set k 0 0 1\r\nn\r\n", "STORED\r\n");
     socket.write_all(b"STORED\r\n").unwrap();
     // The second one fails over to a backend that is in no configuration any more.
@@ -245,9 +248,7 @@ fn a_rate_limit_at_the_same_place_keeps_its_fill() {
         format!("{place} = {limit}\npools.{pool}.backends = ['{}']\n", address(&backend))
             .replace("'p'", &format!("'{pool}'"))
     };
-    let file = Configuration::new("limit", &text("p", "route"));
-    let proxy = start(file.config());
-    let mut client = Client::new(&proxy);
+    let (file, proxy, mut client) = Configuration::serve("limit", &text("p", "route"));
     let over = "SERVER_ERROR slow down\r\n";
     let taken = |client: &mut Client| {
         let mut taken = 0;
@@ -263,12 +264,10 @@ fn a_rate_limit_at_the_same_place_keeps_its_fill() {
         }
     };
     assert!(taken(&mut client) >= 3);
-    file.write(&text("q", "route"));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &text("q", "route"));
     // A second or two may have passed.
     assert!(taken(&mut client) < 3);
-    file.write(&format!("route = 'named'\n{}", text("q", "routes.named")));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &format!("route = 'named'\n{}", text("q", "routes.named")));
     assert!(taken(&mut client) >= 3, "another place is another limit");
 }
 
@@ -296,11 +295,9 @@ fn workers_share_a_rate_limit() {
             .count()
     };
     assert_eq!(ask(3), 3);
-    file.write(&text(true, "slower"));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &text(true, "slower"));
     assert_eq!(ask(3), 0);
-    file.write(&text(false, "slow"));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &text(false, "slow"));
     assert_eq!(ask(3), 6);
 }
 
@@ -334,8 +331,7 @@ fn counters_of_routes_go_on() {
     client.asks("get k2 l dead\r\n", "END\r\n");
     assert_eq!(user(), "misses 1, over 1, failures 2");
     // Another name is another counter.
-    file.write(&text("other"));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &text("other"));
     client.asks("get k2 l\r\n", "END\r\n");
     assert_eq!(user(), "misses 2, other 1, failures 2");
 }
@@ -345,16 +341,13 @@ fn counters_of_routes_go_on() {
 fn a_backend_that_is_down_stays_down() {
     let health = "health = { every_ms = 10, timeout_ms = 10, fall = 1, rise = 1, eject = 'miss' }";
     let text = format!("route = 'p'\n[pools.p]\nbackends = ['{}']\n{health}\n", nowhere());
-    let file = Configuration::new("down", &text);
-    let proxy = start(file.config());
-    let mut client = Client::new(&proxy);
+    let (file, proxy, mut client) = Configuration::serve("down", &text);
     eventually("the backend is down", || {
         client.send("get k\r\n");
         client.line() == "END\r\n"
     });
     for turn in 0..20 {
-        file.write(&format!("{text}# {turn}\n"));
-        assert_eq!(proxy.reload_proxy(), Ok(()));
+        file.reload(&proxy, &format!("{text}# {turn}\n"));
         client.asks("get k\r\n", "END\r\n");
     }
 }
@@ -384,8 +377,7 @@ fn clients_lose_nothing_while_the_routes_change() {
     for turn in 0..40 {
         let both = [&one, &other];
         let shared = format!("shared = {}\n", turn % 3 == 0);
-        file.write(&(pool(if turn % 2 == 0 { &both[1..] } else { &both }) + &shared));
-        assert_eq!(proxy.reload_proxy(), Ok(()));
+        file.reload(&proxy, &(pool(if turn % 2 == 0 { &both[1..] } else { &both }) + &shared));
     }
     ends.store(true, Relaxed);
     for client in clients {
@@ -393,13 +385,11 @@ fn clients_lose_nothing_while_the_routes_change() {
     }
     assert_eq!(loads(&proxy), (41, 0));
     // A last reload to one backend leaves one connection a worker there, and none at the other.
-    file.write(&pool(&[&other]));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &pool(&[&other]));
     let idle = stat(&start(ServerConfig::default()), "curr_connections");
     eventually("connections close", || stat(&one, "curr_connections") == idle);
     eventually("one a worker stays", || stat(&other, "curr_connections") == idle + 4);
     // Or one that all workers share.
-    file.write(&(pool(&[&other]) + "shared = true\n"));
-    assert_eq!(proxy.reload_proxy(), Ok(()));
+    file.reload(&proxy, &(pool(&[&other]) + "shared = true\n"));
     eventually("one stays", || stat(&other, "curr_connections") == idle + 1);
 }

@@ -18,9 +18,9 @@ use waiting::{PATIENCE, eventually};
 
 const FAILURE: &str = "SERVER_ERROR backend failure\r\n";
 
-/// Starts a proxy with four workers, which take clients in turn.
+/// Starts a proxy with four workers, which take clients in turn and share the connections.
 fn proxy(backend: SocketAddr, more: &str) -> Server {
-    let text = format!("route = 'p'\n[pools.p]\nbackends = ['{backend}']\n{more}\n");
+    let text = format!("route = 'p'\n[pools.p]\nbackends = ['{backend}']\nshared = true\n{more}\n");
     let listen = vec![Listen::tcp(([127, 0, 0, 1], 0).into())];
     let proxy = Some(ProxyConfig::Text(text));
     Server::start(ServerConfig { proxy, listen, threads: 4, ..ServerConfig::default() }).unwrap()
@@ -69,8 +69,24 @@ impl Manual {
         Self { address, asks }
     }
 
+    /// Starts it, and a proxy before it.
+    fn with_proxy(more: &str) -> (Self, Server) {
+        let backend = Self::new();
+        let proxy = proxy(backend.address, more);
+        (backend, proxy)
+    }
+
     fn ask(&self) -> Asked {
         self.asks.recv_timeout(PATIENCE).unwrap()
+    }
+
+    /// Answers a request that a client sends, and expects it on the second connection.
+    fn answers_anew(&self, client: &mut Client, request: &str, reply: &str) {
+        client.send(&format!("{request}\r\n"));
+        let (number, line, mut socket) = self.ask();
+        assert_eq!((number, line.as_str()), (1, request), "the second connection");
+        socket.write_all(reply.as_bytes()).unwrap();
+        client.expect(reply);
     }
 }
 
@@ -78,7 +94,7 @@ impl Manual {
 #[test]
 fn all_workers_use_one_connection() {
     let backend = start(ServerConfig::default());
-    let proxy = proxy(address(&backend), "shared = true");
+    let proxy = proxy(address(&backend), "");
     let value = "x".repeat(3000);
     let one = |mut client: Client, own: usize| {
         for round in 0..50 {
@@ -111,8 +127,7 @@ fn all_workers_use_one_connection() {
 /// A request takes the connection with the fewest requests of all workers.
 #[test]
 fn connections_are_chosen_for_all_workers_together() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true\nconnections = 3");
+    let (backend, proxy) = Manual::with_proxy("connections = 3");
     eventually("three connections", || stats(&proxy).open == 3);
     let mut clients = clients(&proxy);
     let mut used = Vec::new();
@@ -135,8 +150,7 @@ fn connections_are_chosen_for_all_workers_together() {
 
 #[test]
 fn a_lost_connection_fails_the_requests_of_all_workers() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true");
+    let (backend, proxy) = Manual::with_proxy("");
     let mut clients = clients(&proxy);
     for client in &mut clients {
         client.send("mg k\r\n");
@@ -146,11 +160,7 @@ fn a_lost_connection_fails_the_requests_of_all_workers() {
     for client in &mut clients {
         client.expect(FAILURE);
     }
-    clients[1].send("mg k\r\n");
-    let (number, _, mut socket) = backend.ask();
-    assert_eq!(number, 1, "the second connection");
-    socket.write_all(b"EN\r\n").unwrap();
-    clients[1].expect("EN\r\n");
+    backend.answers_anew(&mut clients[1], "mg k", "EN\r\n");
     let stats = stats(&proxy);
     assert_eq!((stats.lost, stats.connects), (vec![("disconnected", 6)], 2));
 }
@@ -158,8 +168,7 @@ fn a_lost_connection_fails_the_requests_of_all_workers() {
 /// The replies of one worker's requests must not reach another one.
 #[test]
 fn a_wrong_reply_ends_the_connection_of_all_workers() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true");
+    let (backend, proxy) = Manual::with_proxy("");
     let mut clients = clients(&proxy);
     clients[0].send("get a\r\n");
     let (_, line, mut socket) = backend.ask();
@@ -169,19 +178,14 @@ fn a_wrong_reply_ends_the_connection_of_all_workers() {
     socket.write_all(b"VALUE b 0 1\r\nx\r\nEND\r\n").unwrap();
     clients[0].expect(FAILURE);
     clients[1].expect(FAILURE);
-    clients[1].send("get b\r\n");
-    let (number, line, mut socket) = backend.ask();
-    assert_eq!((number, line.as_str()), (1, "get b"));
-    socket.write_all(b"VALUE b 0 1\r\ny\r\nEND\r\n").unwrap();
-    clients[1].expect("VALUE b 0 1\r\ny\r\nEND\r\n");
+    backend.answers_anew(&mut clients[1], "get b", "VALUE b 0 1\r\ny\r\nEND\r\n");
 }
 
 /// After a wrong reply, a later one may answer another request, although it could be right. The
 /// replies of one connection are one failure, however many workers have got some.
 #[test]
 fn replies_after_a_wrong_one_are_not_used() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true\nfailure_limit = 1");
+    let (backend, proxy) = Manual::with_proxy("failure_limit = 1");
     let mut clients = clients(&proxy);
     let mut sockets = Vec::new();
     for client in &mut clients {
@@ -195,11 +199,7 @@ fn replies_after_a_wrong_one_are_not_used() {
         client.expect(&FAILURE.repeat(4));
     }
     for client in &mut clients {
-        client.send("get a\r\n");
-        let (number, _, mut socket) = backend.ask();
-        assert_eq!(number, 1, "the second connection");
-        socket.write_all(b"END\r\n").unwrap();
-        client.expect("END\r\n");
+        backend.answers_anew(client, "get a", "END\r\n");
     }
     assert_eq!(stats(&proxy).connects, 2);
 }
@@ -207,8 +207,7 @@ fn replies_after_a_wrong_one_are_not_used() {
 /// A get of several keys with a wrong item fails, and so do the requests after it.
 #[test]
 fn a_wrong_item_ends_the_connection_of_all_workers() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true");
+    let (backend, proxy) = Manual::with_proxy("");
     let mut client = Client::new(&proxy);
     client.send("get a b\r\nget c d\r\n");
     let sockets = [backend.ask().2, backend.ask().2];
@@ -216,17 +215,12 @@ fn a_wrong_item_ends_the_connection_of_all_workers() {
     let replies = [item("a"), item("c"), item("b"), "END\r\n".to_owned(), item("d"), "END\r\n".to_owned()];
     (&sockets[0]).write_all(replies.concat().as_bytes()).unwrap();
     client.expect(&FAILURE.repeat(2));
-    client.send("get a b\r\n");
-    let (number, line, mut socket) = backend.ask();
-    assert_eq!((number, line.as_str()), (1, "get a b"));
-    socket.write_all(b"END\r\n").unwrap();
-    client.expect("END\r\n");
+    backend.answers_anew(&mut client, "get a b", "END\r\n");
 }
 
 #[test]
 fn a_backend_that_does_not_answer_fails_after_the_read_timeout() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true\nread_timeout_ms = 50\nfailure_limit = 0");
+    let (backend, proxy) = Manual::with_proxy("read_timeout_ms = 50\nfailure_limit = 0");
     let mut client = Client::new(&proxy);
     client.asks("mg k\r\n", FAILURE);
     assert_eq!(backend.ask().1, "mg k");
@@ -235,8 +229,7 @@ fn a_backend_that_does_not_answer_fails_after_the_read_timeout() {
 
 #[test]
 fn backends_are_tried_again_on_demand() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true\nretry_ms = 3600000\nfailure_limit = 0");
+    let (backend, proxy) = Manual::with_proxy("retry_ms = 3600000\nfailure_limit = 0");
     let mut client = Client::new(&proxy);
     client.send("mg k\r\n");
     backend.ask().2.shutdown(std::net::Shutdown::Both).unwrap();
@@ -252,8 +245,7 @@ fn backends_are_tried_again_on_demand() {
 /// The thread that has the connections ends after the workers.
 #[test]
 fn a_graceful_stop_waits_for_replies() {
-    let backend = Manual::new();
-    let proxy = proxy(backend.address, "shared = true");
+    let (backend, proxy) = Manual::with_proxy("");
     let mut clients = clients(&proxy);
     clients[2].send("mg k\r\n");
     let (_, _, mut socket) = backend.ask();
