@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod dialogue;
+mod waiting;
 
 use std::collections::HashMap;
 use std::io::Write as _;
@@ -25,6 +26,7 @@ use memcache_rs::{
 };
 
 use dialogue::talk;
+use waiting::eventually;
 
 /// Returns a cache without background work.
 fn cache(config: CacheConfig) -> Arc<Cache> {
@@ -403,10 +405,15 @@ fn a_slow_reload_undid_a_later_one() {
         thread::spawn(move || done.send(users.reload()));
         is_done
     };
-    // The first reads from a pipe without data yet.
+    // The first reads from a pipe without data yet. It would take one without a writer for an empty
+    // file, so the test has both ends before.
     put(&|at| assert!(Command::new("mkfifo").arg(at).status().unwrap().success()));
+    let mut pipe = fs::OpenOptions::new().read(true).write(true).open(&file).unwrap();
     let first = reload();
-    let mut pipe = fs::OpenOptions::new().write(true).open(&file).unwrap();
+    eventually("the first has opened the pipe", || {
+        let open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        open.filter(|one| fs::read_link(one.path()).is_ok_and(|path| path == file)).count() == 2
+    });
     put(&|at| fs::write(at, "ann:new\n").unwrap());
     let second = reload();
     // It waits for the first, or has finished.
