@@ -47,7 +47,7 @@ use memcache_core::internal::state::Users;
 use memcache_core::internal::tls::Tls;
 use memcache_core::{BoundAddress, Listen, ProxyConfig, Server, StartError};
 
-use crate::failure::Failure;
+use crate::failure::{Failure, reason};
 use crate::http::Sockets;
 use crate::pidfile::PidFile;
 use crate::plan::{Action, Environment, LogFormat, Plan};
@@ -83,7 +83,7 @@ fn print(text: &str) -> Result<(), Failure> {
     match std::io::stdout().lock().write_all(text.as_bytes()) {
         // A closed pipe is not an error: its reader wants no more.
         Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::system(format!("failed to write: {}", failure::reason(&e))))
+            Err(Failure::system(format!("failed to write: {}", reason(&e))))
         }
         _ => Ok(()),
     }
@@ -140,6 +140,11 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     }
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
+    // Threads open descriptors from here on. Those of the sockets that an upgrade passes on come
+    // before them.
+    let count = plan.config.listen.len() + services.sockets();
+    let reserved = upgrade::SIGNAL.map(|_| process::reserve(count)).transpose();
+    let _reserved = reserved.map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))?;
 
     plan.config.hooks.snapshot = Some(notify::snapshot());
     #[cfg(feature = "dns")]

@@ -5,6 +5,7 @@
 //! user would apply to one thread only.
 
 use std::ffi::{CStr, CString};
+use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -27,6 +28,9 @@ const SPARE_DESCRIPTORS: usize = 64;
 /// Bytes that a server locks beside its items, at most: stacks, heaps, buffers.
 #[cfg(target_os = "linux")]
 const LOCKED_BESIDE_ITEMS: usize = 1 << 30;
+
+/// The first descriptor that a program takes over from the one before: see `LISTEN_FDS`.
+const FIRST_PASSED: RawFd = libc::STDERR_FILENO + 1;
 
 /// Descriptors per worker.
 const DESCRIPTORS_A_WORKER: usize = 4;
@@ -81,8 +85,23 @@ pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
-/// Puts sockets where the next program of this process finds them: at 3 and on. Call it last before
-/// the program starts: it replaces open descriptors of this one.
+/// Keeps the descriptors from [`FIRST_PASSED`] on for `count` sockets, so that [`pass_on`] replaces
+/// none that a thread of this process uses. Numbers that are in use already are not kept: they are
+/// of sockets, or not of this process.
+pub fn reserve(count: usize) -> io::Result<Vec<OwnedFd>> {
+    let end = FIRST_PASSED.saturating_add(RawFd::try_from(count).unwrap_or(RawFd::MAX));
+    let mut kept = Vec::new();
+    loop {
+        let next = OwnedFd::from(File::open("/dev/null")?);
+        if next.as_raw_fd() >= end {
+            return Ok(kept);
+        }
+        kept.push(next);
+    }
+}
+
+/// Puts sockets where the next program of this process finds them: at [`FIRST_PASSED`] and on. Call
+/// it last before the program starts: it replaces descriptors, those of [`reserve`].
 ///
 /// Until the program handles signals, it ignores SIGHUP, SIGUSR2 and `ignored`. A signal that stops
 /// the daemon ends it at once, because nothing is served.
@@ -94,8 +113,7 @@ pub fn pass_on(sockets: Vec<OwnedFd>, ignored: Option<i32>) -> io::Result<()> {
         // SAFETY: both actions are constants of the system, not functions.
         unsafe { libc::signal(signal, action) };
     }
-    let first = libc::STDERR_FILENO + 1;
-    let above = first + sockets.len() as libc::c_int;
+    let above = FIRST_PASSED + sockets.len() as libc::c_int;
     let mut high = Vec::with_capacity(sockets.len());
     for socket in sockets {
         // SAFETY: plain numbers; the descriptor is open.
@@ -103,8 +121,8 @@ pub fn pass_on(sockets: Vec<OwnedFd>, ignored: Option<i32>) -> io::Result<()> {
         // Its number may be one that a socket gets below, so that it must not be closed later.
         drop(socket);
     }
-    for (socket, place) in high.into_iter().zip(first..) {
-        // SAFETY: plain numbers. No other code of this process uses a descriptor any more.
+    for (socket, place) in high.into_iter().zip(FIRST_PASSED..) {
+        // SAFETY: plain numbers. No code of this process uses the descriptors that are replaced.
         checked(unsafe { libc::dup2(socket, place) })?;
     }
     Ok(())

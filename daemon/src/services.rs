@@ -72,6 +72,12 @@ impl Bound {
         control.chain(&self.metrics).map(Sockets::descriptors).sum()
     }
 
+    /// Returns the number of sockets.
+    pub fn sockets(&self) -> usize {
+        let control = self.control.iter().map(|(sockets, ..)| sockets);
+        control.chain(&self.metrics).map(|sockets| sockets.addresses().count()).sum()
+    }
+
     /// Adds the hooks that the services need.
     pub fn hook(&self, hooks: &mut Hooks) {
         if let Some((.., commands)) = &self.control {

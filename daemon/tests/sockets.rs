@@ -249,6 +249,35 @@ fn a_version_that_does_not_start_changes_nothing() {
     stop(child);
 }
 
+/// An upgrade put sockets where another thread had its own, which then panicked.
+#[cfg(target_os = "linux")]
+#[test]
+fn an_upgrade_replaces_no_descriptor_that_a_thread_uses() {
+    let place = Place::new("descriptors");
+    place.install(Path::new(BINARY));
+    let all: Vec<String> = (1..=20).map(|number| format!("127.0.0.{number}:-1")).collect();
+    let flags = ["-l", &all.join(","), "-u", "root", "-v"];
+    let mut child = place.command().args(flags).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    heard(&mut log, " listens on ");
+    for number in 3..3 + all.len() {
+        // Another program may have left a file.
+        let what = fs::read_link(format!("/proc/{}/fd/{number}", child.id())).expect("it is open");
+        let what = what.to_string_lossy();
+        assert!(!what.starts_with("anon_inode:") && !what.starts_with("socket:"), "{number}: {what}");
+    }
+    for _ in 0..5 {
+        send("RTMIN+1", child.id());
+        let mut line = String::new();
+        while !line.contains(" listens on ") {
+            line.clear();
+            assert!(log.read_line(&mut line).is_ok_and(|length| length > 0), "the daemon ended");
+            assert!(!line.contains("panicked"), "{line}");
+        }
+    }
+    stop(child);
+}
+
 #[test]
 fn unix_and_udp_sockets_are_handed_over() {
     let place = Place::new("kinds");
