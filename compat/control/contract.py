@@ -355,12 +355,14 @@ def proxy(of: Description, program: str, place: pathlib.Path) -> None:
         session.call("post", "/v1/proxy/reload", {})
         assert daemon.ask("get key") == b"SERVER_ERROR second\r\n"
         session.call("post", "/v1/proxy/reload", {"config": "route = { error = 'third' }"})
-        for body, message in (({"config": "route = 'a'"}, "^proxy: line 1: "), ({"config": str(file)}, "^proxy: must be a text in TOML")):
+        for body, message in (({"config": "route = 'a'"}, "^proxy: line 1: "), ({"config": "first"}, "^config must be a text in TOML, or .*proxy.toml, the file of the start")):
             assert re.search(message, session.refused("post", "/v1/proxy/reload", "invalid_argument", body))
         session.wrong("/v1/proxy/reload", {"config": 1}, "^config: ")
         assert daemon.ask("get key") == b"SERVER_ERROR third\r\n"
         session.call("post", "/v1/proxy/reload", {"config": None})
         assert daemon.ask("get key") == b"SERVER_ERROR third\r\n"
+        session.call("post", "/v1/proxy/reload", {"config": str(file)})
+        assert daemon.ask("get key") == b"SERVER_ERROR second\r\n"
 
 
 def refusals(session: Session) -> None:

@@ -1,5 +1,6 @@
 //! The server as a whole: which it is, what it did, and a new start for the next test.
 
+use std::path::Path;
 use std::time::Duration;
 
 use axum::Json;
@@ -77,8 +78,8 @@ pub async fn settle(
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Reload {
-    /// A text in TOML. None means the one so far. A request does not name the file of a
-    /// configuration, but the text may name files of TLS, which the daemon reads.
+    /// A text in TOML, or the file of the start. None means the one so far. A request cannot name
+    /// another file, but the text may name files of TLS, which the daemon reads.
     config: Option<String>,
 }
 
@@ -87,9 +88,23 @@ pub async fn reload_proxy(
     State(of): State<Controlled>,
     Arguments(Reload { config }): Arguments<Reload>,
 ) -> Result<Json<Done>, Error> {
-    let config = config.map(ProxyConfig::Text);
+    let config = config.map(|config| named(config, of.state.config.proxy.as_ref())).transpose()?;
     let reloaded = of.settled(move |of| of.state.reload_proxy(config)).await?;
     reloaded.map(|()| Json(Done {})).map_err(|error| invalid(error.to_string()))
+}
+
+/// Returns a configuration by its text or its file, which must be that of the start.
+fn named(config: String, start: Option<&ProxyConfig>) -> Result<ProxyConfig, Error> {
+    let Some(ProxyConfig::File(own)) = start else { return Ok(ProxyConfig::Text(config)) };
+    if own == Path::new(&config) {
+        return Ok(ProxyConfig::File(own.clone()));
+    }
+    // Each line of a configuration has the sign.
+    if !config.contains('=') {
+        let own = own.display();
+        return Err(invalid(format!("config must be a text in TOML, or {own}, the file of the start")));
+    }
+    Ok(ProxyConfig::Text(config))
 }
 
 /// A change without a result.
