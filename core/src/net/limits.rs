@@ -33,7 +33,7 @@ impl OpenFiles {
     /// may need all of it for other files. Keeps the hard limit.
     ///
     /// # Errors
-    /// The line that says how many clients the hard limit has room for.
+    /// The line that says what needs more than the hard limit.
     pub(crate) fn add_backends(&self, more: usize) -> Result<(), String> {
         let mut backends = self.backends.lock();
         *backends = backends.saturating_add(more);
@@ -41,11 +41,12 @@ impl OpenFiles {
         let wanted = limit.rlim_cur.saturating_add(more as libc::rlim_t).min(limit.rlim_max);
         // A limit that is not raised is one that the system does not let grow.
         let allowed = if raise(limit, wanted) { limit.rlim_max } else { limit.rlim_cur } as usize;
-        let room = allowed.saturating_sub(*backends);
-        if room < self.clients {
+        if allowed < self.clients.saturating_add(*backends) {
             return Err(format!(
-                "max_connections must be at most {room}, the open files that the system allows beside those of {} connections to backends, got {}",
-                *backends, self.clients
+                "{clients} connections of clients (-c) and {backends} to backends need more open files than \
+                 the {allowed} that the system allows: raise LimitNOFILE or ulimit -n, or lower -c, the \
+                 threads (-t) or the connections of the pools, or give these shared = true",
+                clients = self.clients,
             ));
         }
         Ok(())
