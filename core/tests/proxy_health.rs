@@ -186,7 +186,6 @@ fn requests_to_a_backend_that_hangs_fail_at_once() {
     );
     let proxy = start(ServerConfig {
         proxy: Some(ProxyConfig::Text(text)),
-        verbosity: 1,
         hooks: Hooks { log: Some(Arc::new(log)), ..Hooks::default() },
         ..ServerConfig::default()
     });

@@ -173,6 +173,9 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     }
     write_line(&listening(server.addresses(), http.services()));
     notify::ready();
+    if let Some(proxy) = &context.proxy {
+        write_line(&format!("memcached-rs {} is a proxy: {}", help::OWN_VERSION, proxy.name()));
+    }
     let stopped = server.wait();
     let http = http.stop();
     if let (Ok(()), Some(sockets)) = (&stopped, handover.take()) {

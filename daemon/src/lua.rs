@@ -15,7 +15,7 @@ pub fn proxy(files: &str, argument: Option<String>) -> Result<ProxyConfig, Failu
         let needs = || Failure::usage("-o proxy_config=routelib needs -o proxy_arg=FILE");
         let file = std::path::PathBuf::from(argument.ok_or_else(needs)?);
         let file = std::path::absolute(&file).unwrap_or(file);
-        return Ok(ProxyConfig::Source(ProxySource::new(move || routelib::load(&file))));
+        return Ok(ProxyConfig::Source(ProxySource::new(file, routelib::load)));
     }
     // Detaching from the terminal changes the directory.
     let absolute = |name: &str| {

@@ -114,7 +114,8 @@ fn act(signal: i32, served: &Served, farewell: &Farewell) {
             Some(false) => context.log(1, || "SIGUSR2: a save is under way".into()),
         },
         SIGHUP => match context.reload() {
-            Ok(()) => context.log(1, || "SIGHUP: reloaded".into()),
+            // A proxy may now send keys elsewhere.
+            Ok(()) => context.log(u8::from(context.proxy.is_none()), || "SIGHUP: reloaded".into()),
             // As memcached, the process ends if the program of a proxy has failed.
             Err(line) if context.proxy.as_ref().is_some_and(|proxy| proxy.is_broken()) => {
                 context.log(0, || line);

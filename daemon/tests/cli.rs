@@ -299,13 +299,44 @@ fn certificates_are_read_again_on_sighup() {
     let _ = std::fs::remove_file(pem);
 }
 
+/// A typo in a tag sent requests to another pool, without a word.
+#[test]
+fn tags_that_meet_nothing_are_told() {
+    let file = scratch("tags.toml");
+    let write = |listeners: &str| {
+        let text = format!("route = 'local'\n[listeners]\n{listeners}\n");
+        std::fs::write(&file, text).expect("the file is written");
+    };
+    write("a = 'null'\nb = 'null'");
+    let option = format!("proxy_config={}", file.display());
+    let list = "tag_a_:127.0.0.1:-1,tag_c_:127.0.0.2:-1,tag_c_:127.0.0.3:-1";
+    let mut command = Command::new(BINARY);
+    command.args(["-l", list, "-u", "root", "-o", &option]).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let stderr = child.stderr.take().expect("it is piped");
+    let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
+    let mut until = |end: &str| {
+        let told = lines.by_ref().take_while(|line| !line.contains(end));
+        told.filter(|line| line.starts_with("WARNING: ")).collect::<Vec<_>>()
+    };
+    let of_c = "WARNING: proxy: a listener has the tag c, but [listeners] has no route for it, so its clients get route";
+    let of_b = "WARNING: proxy: listeners.b: no listener has this tag, so the route is not used";
+    assert_eq!(until(" listens on "), [of_c, of_b]);
+    write("a = 'null'\nc = 'null'\nb = 'null'");
+    send("HUP", &child.id().to_string());
+    assert_eq!(until("SIGHUP: reloaded"), [of_b]);
+    send("TERM", &child.id().to_string());
+    assert!(child.wait().is_ok_and(|status| status.success()));
+    let _ = std::fs::remove_file(file);
+}
+
 #[test]
 fn a_proxy_reads_its_configuration_again_on_sighup() {
     let file = scratch("proxy.toml");
     let write = |text: &str| std::fs::write(&file, text).expect("the file is written");
     write("route = { error = 'one' }\n");
     let option = format!("proxy_config={}", file.display());
-    let (mut child, port, _) = serve("proxy", &["-v", "-o", &option]);
+    let (mut child, port, _) = serve("proxy", &["-o", &option]);
     let pid = child.id().to_string();
     let stderr = child.stderr.take().expect("it is piped");
     let mut lines = BufReader::new(stderr).lines().map_while(Result::ok);
@@ -320,7 +351,10 @@ fn a_proxy_reads_its_configuration_again_on_sighup() {
     exchange(port, b"get k\r\n", b"SERVER_ERROR two\r\n");
     write("route = 'none'\n");
     send("HUP", &pid);
-    let expected = format!("{}:1: route: there is no pool or route \"none\"", file.display());
+    let name = file.display();
+    let expected = format!(
+        "proxy: reload failed, the earlier configuration stays: {name}:1: route: there is no pool or route \"none\""
+    );
     assert_eq!(heard("there is no pool"), expected);
     exchange(port, b"get k\r\n", b"SERVER_ERROR two\r\n");
     // The thread that looks up names comes with the first name.

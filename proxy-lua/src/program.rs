@@ -53,6 +53,10 @@ impl LuaProxy {
 
 impl Program for LuaProxy {
     fn start(&self, workers: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
+    fn name(&self) -> String {
+        self.sources.files.join(":")
+    }
+
         let (reloads, runs) = (Arc::clone(&self.reloads), Arc::clone(&self.runs));
         let started = Configurator::start(self.sources.clone(), workers, reloads, runs, server);
         let started = started.map_err(|e| format!("failed to start the thread of the configuration: {e}"))?;

@@ -98,6 +98,15 @@ impl Listen {
         Self::Tcp { addr, protocol: Protocol::Negotiating, tls: TlsMode::Off, tag: None }
     }
 
+    /// Returns its name for the routes of a proxy.
+    #[doc(hidden)]
+    pub fn tag(&self) -> Option<Tag> {
+        match self {
+            Self::Tcp { tag, .. } => *tag,
+            Self::Unix { .. } | Self::Udp { .. } => None,
+        }
+    }
+
     /// Returns the protocol of connections accepted here, or `None` for UDP, where the first byte
     /// of each datagram decides.
     pub fn protocol(&self) -> Option<Protocol> {

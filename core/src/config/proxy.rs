@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::setting::{Field, Value};
@@ -26,9 +26,14 @@ pub enum ProxyConfig {
     Program(ProxyProgram),
 }
 
+type Make = dyn Fn(&Path) -> Result<SourceText, ProxyError> + Send + Sync;
+
 /// The maker of a text.
 #[derive(Clone)]
-pub struct ProxySource(Arc<dyn Fn() -> Result<SourceText, ProxyError> + Send + Sync>);
+pub struct ProxySource {
+    file: PathBuf,
+    make: Arc<Make>,
+}
 
 /// A text that was made from another file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,9 +47,17 @@ pub struct SourceText {
 }
 
 impl ProxySource {
-    /// Returns the source of the texts that `make` returns.
-    pub fn new(make: impl Fn() -> Result<SourceText, ProxyError> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(make))
+    /// Returns the source of the texts that `make` makes from `file`.
+    pub fn new(
+        file: PathBuf,
+        make: impl Fn(&Path) -> Result<SourceText, ProxyError> + Send + Sync + 'static,
+    ) -> Self {
+        Self { file, make: Arc::new(make) }
+    }
+
+    /// Returns the other file.
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 
     /// Makes the text.
@@ -52,7 +65,7 @@ impl ProxySource {
     /// # Errors
     /// The mistake in the other file.
     pub fn make(&self) -> Result<SourceText, ProxyError> {
-        (self.0)()
+        (self.make)(&self.file)
     }
 }
 
@@ -84,7 +97,7 @@ impl fmt::Debug for ProxyProgram {
 /// A program is equal to itself only.
 impl PartialEq for ProxyProgram {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.make, &other.make)
     }
 }
 

@@ -11,6 +11,7 @@ use std::thread::{self, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 
 use super::elasticache;
+use crate::base::error::reason;
 use crate::base::sync::{Condvar, Mutex};
 use crate::config::{NameAnswer, NameQuestion, NameRecords, Resolver};
 use crate::proxy::names::{Answer, Names, Query, Work};
@@ -73,7 +74,7 @@ impl Begun<'_> {
             Self::Done(result) => result,
             // The panic hook has reported what happened.
             Self::Cluster(Ok(thread)) => thread.join().unwrap_or_else(|_| Err("internal error".into())),
-            Self::Cluster(Err(e)) => Err(e.to_string()),
+            Self::Cluster(Err(e)) => Err(reason(&e)),
         }
     }
 }
@@ -148,7 +149,7 @@ impl Resolver for System {
         if !own.has_thread && !own.questions.is_empty() {
             if let Err(e) = self.start() {
                 own.questions.clear();
-                return fail(&e.to_string());
+                return fail(&reason(&e));
             }
             own.has_thread = true;
         }
@@ -178,7 +179,7 @@ fn ask_system(question: &NameQuestion) -> Found {
     let NameQuestion::Host(name) = question else {
         return Err("this program has no resolver for SRV records".into());
     };
-    let found = (name.as_str(), 0).to_socket_addrs().map_err(|e| e.to_string())?;
+    let found = (name.as_str(), 0).to_socket_addrs().map_err(|e| reason(&e))?;
     Ok(NameAnswer { records: NameRecords::Host(found.map(|address| address.ip()).collect()), ttl: None })
 }
 

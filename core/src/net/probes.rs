@@ -250,7 +250,8 @@ fn go_on(
 /// Reports that a backend is down, with the reason, or up.
 fn report(context: &ServerState, pool: &str, place: &Place, result: Result<(), Reason>, words: &str) {
     let backend = place;
-    context.log(1, || match result {
+    // Each line is a change, not a probe, so there are few.
+    context.log(0, || match result {
         Ok(()) => format!("proxy: pool {pool}: backend {backend} is up"),
         Err(reason) => format!("proxy: pool {pool}: backend {backend} is down: {}{words}", reason.word()),
     });

@@ -10,6 +10,7 @@ use mio::{Interest, Registry, Token};
 
 use super::backend_socket::Socket;
 use super::socket::would_block;
+use crate::base::error;
 use crate::config::NameQuestion;
 use crate::proxy::backend::Address;
 use crate::proxy::connection::Connection;
@@ -212,7 +213,7 @@ impl Remote {
 
     /// Keeps the words of an error.
     fn failed(&mut self, reason: Reason, error: &io::Error) -> Reason {
-        self.error = Some(error.to_string());
+        self.error = Some(error::reason(error));
         reason
     }
 }

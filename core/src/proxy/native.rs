@@ -134,6 +134,14 @@ impl Native {
     }
 }
 
+    fn name(&self) -> String {
+        match &*self.from.lock() {
+            ProxyConfig::File(path) => path.display().to_string(),
+            ProxyConfig::Source(source) => source.file().display().to_string(),
+            ProxyConfig::Text(_) | ProxyConfig::Program(_) => "a text".into(),
+        }
+    }
+
 impl Program for Native {
     fn start(&self, _: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
         self.server.set(server).map_err(|_| "a proxy can be started once only".to_owned())

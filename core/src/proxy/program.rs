@@ -125,6 +125,11 @@ impl dyn ServerView {
 
 /// The proxy of a server. Its workers share it.
 pub trait Program: Send + Sync {
+    /// Returns the name of the configuration, such as that of its file.
+    fn name(&self) -> String {
+        "a program".into()
+    }
+
     /// Prepares the proxy of a server with this many workers, before there are any.
     ///
     /// # Errors

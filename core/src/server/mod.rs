@@ -111,6 +111,7 @@ impl Server {
         let Sockets { listeners, datagrams, addresses, handover } = Sockets::bind(config, passed)?;
 
         log_classes(&context);
+        context.log_tags();
         let (mut acceptor, limit) =
             Acceptor::new(Arc::clone(&context), listeners).map_err(StartError::System)?;
         let deadline = Arc::new(Deadline::default());

@@ -9,7 +9,7 @@ use super::{
 use crate::base::error::{ReloadError, StartError};
 use crate::base::sync::Mutex;
 use crate::cache::Cache;
-use crate::config::{ProxyConfig, Reported, ServerConfig};
+use crate::config::{Listen, ProxyConfig, Reported, ServerConfig, Tag};
 use crate::proxy::names::Names;
 use crate::proxy::native::Native;
 use crate::proxy::program::Program;
@@ -118,7 +118,15 @@ impl ServerState {
             Some(Err(e)) => Err(format!("Could not reload TLS certificates: {e}")),
             Some(Ok(())) | None => Ok(()),
         };
-        let proxy = self.proxy.as_ref().map_or(Ok(()), |proxy| proxy.reload());
+        let proxy = self.proxy.as_ref().map_or(Ok(()), |proxy| {
+            let native = proxy.routes().is_some();
+            let named = |line| format!("proxy: reload failed, the earlier configuration stays: {line}");
+            // The lines of a program are memcached's.
+            proxy.reload().map_err(|line| if native { named(line) } else { line })
+        });
+        if proxy.is_ok() {
+            self.log_tags();
+        }
         let lines: Vec<String> = [users, certificates, proxy].into_iter().filter_map(Result::err).collect();
         if lines.is_empty() { Ok(()) } else { Err(lines.join("; ")) }
     }
@@ -130,7 +138,29 @@ impl ServerState {
     pub fn reload_proxy(&self, config: Option<ProxyConfig>) -> Result<(), ReloadError> {
         let proxy = self.proxy.as_ref().ok_or(ReloadError::NoProxy)?;
         let result = config.map_or_else(|| proxy.reload(), |config| proxy.replace(config));
-        result.map_err(ReloadError::Configuration)
+        result.map_err(ReloadError::Configuration)?;
+        self.log_tags();
+        Ok(())
+    }
+
+    /// Logs each tag that only a listener or only the configuration of the proxy has. A program in
+    /// Lua may give a tag to any listener.
+    pub(crate) fn log_tags(&self) {
+        let Some(ProxyConfig::File(_) | ProxyConfig::Text(_)) = self.config.proxy else { return };
+        let Some(routes) = self.proxy.as_ref().and_then(|proxy| proxy.routes()) else { return };
+        let of_listeners = self.config.listen.iter().filter_map(Listen::tag);
+        let of_listeners: Vec<Tag> = of_listeners.collect();
+        let of_routes: Vec<Tag> = routes.listeners.iter().map(|(tag, _)| *tag).collect();
+        for (at, tag) in of_listeners.iter().enumerate() {
+            if !of_routes.contains(tag) && !of_listeners.iter().take(at).any(|earlier| earlier == tag) {
+                let what = "[listeners] has no route for it, so its clients get route";
+                self.log(0, || format!("WARNING: proxy: a listener has the tag {tag}, but {what}"));
+            }
+        }
+        for tag in of_routes.iter().filter(|tag| !of_listeners.contains(tag)) {
+            let what = "no listener has this tag, so the route is not used";
+            self.log(0, || format!("WARNING: proxy: listeners.{tag}: {what}"));
+        }
     }
 
     /// Reads the files of TLS again (`refresh_certs`). Returns `None` without TLS.
