@@ -128,7 +128,7 @@ fn a_bad_file_changes_nothing_and_says_why() {
     let cases = [
         ("route = 'q'\n", ":1: route: there is no pool or route \"q\""),
         ("route = ", ":1: "),
-        (&*"#".repeat(2 << 20), ":1: the file must have at most 1048576 bytes"),
+        (&*"#".repeat(2 << 20), ": cannot be read: it has more than 1048576 bytes"),
         (&(good.clone() + "[pools.p.tls]\nca = 'none.pem'\n"), ": pools.p.tls: "),
     ];
     for (text, reason) in cases {

@@ -6,7 +6,6 @@
 //! name.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,8 @@ use memcache_core::{
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::failure::{Failure, reason};
+use crate::failure::Failure;
+use crate::file;
 use crate::http;
 use crate::listen::{self, Endpoint};
 use crate::number::octal;
@@ -86,8 +86,7 @@ impl Default for Start {
 impl Start {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let text = fs::read_to_string(path)
-            .map_err(|e| Failure::usage(format!("{}: cannot be read: {}", path.display(), reason(&e))))?;
+        let text = file::read_text(path)?;
         Source { path, text: &text }.start()
     }
 

@@ -9,6 +9,7 @@ mod args;
 mod config_file;
 mod control;
 mod failure;
+mod file;
 mod help;
 mod http;
 mod json;
@@ -43,7 +44,7 @@ use std::sync::Arc;
 
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::server::PassedSocket;
-use memcache_core::internal::state::Users;
+use memcache_core::internal::state::{Users, check_proxy};
 use memcache_core::internal::tls::Tls;
 use memcache_core::{BoundAddress, Listen, ProxyConfig, Server, StartError};
 
@@ -93,7 +94,8 @@ fn print(text: &str) -> Result<(), Failure> {
 fn check(mut plan: Plan) -> Result<(), Failure> {
     load(&mut plan, &[])?;
     Services::read(&plan, &listen::ThisMachine)?;
-    Ok(Users::of(&plan.config).map(drop)?)
+    Users::of(&plan.config)?;
+    Ok(check_proxy(&plan.config)?)
 }
 
 /// Resolves the addresses, and reads the files of TLS.
@@ -138,13 +140,13 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     if let Some(directories) = &sandbox {
         sandbox::restrict_files(directories);
     }
-    let farewell = Farewell::new();
-    let signals = Signals::handle(farewell.clone())?;
     // Threads open descriptors from here on. Those of the sockets that an upgrade passes on come
     // before them.
     let count = plan.config.listen.len() + services.sockets();
     let reserved = upgrade::SIGNAL.map(|_| process::reserve(count)).transpose();
     let _reserved = reserved.map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))?;
+    let farewell = Farewell::new();
+    let signals = Signals::handle(farewell.clone())?;
 
     plan.config.hooks.snapshot = Some(notify::snapshot());
     #[cfg(feature = "dns")]
@@ -171,11 +173,11 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
     if sandbox.is_some() {
         sandbox::restrict_calls();
     }
-    write_line(&listening(server.addresses(), http.services()));
-    notify::ready();
     if let Some(proxy) = &context.proxy {
         write_line(&format!("memcached-rs {} is a proxy: {}", help::OWN_VERSION, proxy.name()));
     }
+    write_line(&listening(server.addresses(), http.services()));
+    notify::ready();
     let stopped = server.wait();
     let http = http.stop();
     if let (Ok(()), Some(sockets)) = (&stopped, handover.take()) {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row};
+use memcache_core::internal::config::{HashAlgorithm, Kind, MIB, PAGE_SIZE, Row, is_toml};
 use memcache_core::{
     ConfigError, EvictionPolicy, KeyFormat, ProxyConfig, ServerConfig, TlsConfig, TlsUser, TlsVersion, Value,
     VerifyMode,
@@ -294,9 +294,14 @@ impl<'a> Options<'a> {
             cache.slab_sizes = Some(slab_sizes(&list, cache.chunk_size, cache.slab_chunk_max)?);
         }
         if let Some(files) = self.proxy {
-            let is_toml = Path::new(&files).extension() == Some("toml".as_ref());
-            let lua = |files: &str| lua::proxy(files, self.proxy_argument);
-            self.config.proxy = Some(if is_toml { ProxyConfig::File(files.into()) } else { lua(&files)? });
+            self.config.proxy = Some(match self.proxy_argument {
+                argument if !is_toml(Path::new(&files)) => lua::proxy(&files, argument)?,
+                None => ProxyConfig::File(files.into()),
+                Some(_) => return Err(without_argument()),
+            });
+        } else if self.proxy_argument.is_some() && self.config.proxy.is_some() {
+            // Without a proxy the argument has no effect, as in memcached.
+            return Err(without_argument());
         }
         if self.sandbox && self.config.proxy.is_some() {
             return Err(Failure::usage(
@@ -305,6 +310,11 @@ impl<'a> Options<'a> {
         }
         Ok(self.sandbox)
     }
+}
+
+/// Returns the failure for an argument of a proxy that is not a program.
+fn without_argument() -> Failure {
+    Failure::usage("-o proxy_arg: a configuration in TOML takes no argument")
 }
 
 /// Returns whether `name` switches the setting of `row` on or off, or `None` if it is another's. A

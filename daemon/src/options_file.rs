@@ -11,10 +11,10 @@
 //! Lines mean what they mean to Debian's `systemd-memcached-wrapper`. Quotes and backslashes group
 //! words as in a shell. The daemon runs no shell, so it takes `$`, `*` and `;` literally.
 
-use std::fs;
 use std::path::Path;
 
-use crate::failure::{Failure, reason};
+use crate::failure::Failure;
+use crate::file;
 
 /// The words of one line.
 #[derive(Debug, PartialEq, Eq)]
@@ -27,8 +27,7 @@ pub struct Line {
 
 /// Reads the lines that have options.
 pub fn read(path: &Path) -> Result<Vec<Line>, Failure> {
-    let text = fs::read_to_string(path)
-        .map_err(|e| Failure::usage(format!("{}: cannot be read: {}", path.display(), reason(&e))))?;
+    let text = file::read_text(path)?;
     parse(&text).map_err(|number| {
         Failure::usage(format!("{}:{number}: a quote is not closed on this line", path.display()))
     })
@@ -68,6 +67,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
     #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
+    use std::fs;
     use std::process::Command;
 
     use super::*;

@@ -5,11 +5,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process;
 
+use memcache_core::internal::base::file::read_text;
 use memcache_core::internal::base::stderr::write_line;
 
 use crate::failure::reason;
 use crate::number::whole;
 use crate::process::is_running;
+
+/// Most bytes of an older file.
+const LONGEST: u64 = 1000;
 
 /// A pid file of this process. Dropping it removes the file.
 pub struct PidFile {
@@ -53,7 +57,7 @@ impl Drop for PidFile {
 
 /// Returns the process id in an older file if that process still runs.
 fn running_owner(path: &Path) -> Option<i32> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = read_text(path, LONGEST).ok()?;
     let pid = whole(text.lines().next()?)?;
     (pid != process::id() as i32 && is_running(pid)).then_some(pid)
 }

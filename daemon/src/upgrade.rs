@@ -88,10 +88,10 @@ impl Upgrade {
             Ok(done) if done.status.success() => Ok(()),
             Ok(done) => {
                 let said = String::from_utf8_lossy(&done.stderr);
-                Err(format!(
-                    "no upgrade: {name} refuses to start: {}",
-                    said.lines().last().unwrap_or_default()
-                ))
+                // Lua adds a traceback, which has more lines.
+                let lines = said.lines().take_while(|line| *line != "stack traceback:");
+                let why = lines.last().unwrap_or_default();
+                Err(format!("no upgrade: {name} refuses to start: {why}"))
             }
             Err(e) => Err(format!("no upgrade: {name} cannot be started: {}", reason(&e))),
         }

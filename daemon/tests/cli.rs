@@ -299,6 +299,132 @@ fn certificates_are_read_again_on_sighup() {
     let _ = std::fs::remove_file(pem);
 }
 
+/// The mistake of a pipe in place of a file.
+const PIPE: &str = "it is an empty pipe, not a regular file";
+
+fn pipe(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status();
+    assert!(made.is_ok_and(|status| status.success()));
+}
+
+/// A directory with wrong configurations of proxies. `@` in their texts is the directory.
+fn configurations() -> PathBuf {
+    let place = scratch("configurations");
+    std::fs::create_dir_all(place.join("directory.toml")).expect("it is made");
+    let ca = "route = 'p'\n[pools.p]\nbackends = ['h:1']\ntls = { ca = 'none.pem' }\n";
+    let pools = "route = 'p'\n[pools.p]\nbackends = ['h:1']\n";
+    let routelib = "pools{ p = { backends = { 'h:1' } } }\nroutes{ default = 'p' }\n";
+    let files: [(&str, &[u8]); 12] = [
+        ("good.toml", pools.as_bytes()),
+        ("wrong.toml", b"route = 'none'\n"),
+        ("latin.toml", b"route = { error = '\xe9' }\n"),
+        ("ca.toml", ca.as_bytes()),
+        ("capitals.TOML", pools.as_bytes()),
+        ("routelib.lua", routelib.as_bytes()),
+        ("program.lua", b"function mcp_config_pools()\nend\nfunction mcp_config_routes()\nend\n"),
+        ("routes.lua", b"function mcp_config_pools()\nend\nfunction mcp_config_routes()\nerror('no')\nend\n"),
+        ("pools.lua", b"function mcp_config_pools()\nerror('no')\nend\n"),
+        ("users", b"ann:secret\n"),
+        ("wrong.settings", b"proxy = '@/wrong.toml'\n"),
+        ("latin.settings", b"proxy = '\xe9'\n"),
+    ];
+    for (name, text) in files {
+        let text =
+            text.split(|byte| *byte == b'@').collect::<Vec<_>>().join(place.as_os_str().as_encoded_bytes());
+        std::fs::write(place.join(name), text).expect("the file is written");
+    }
+    pipe(&place.join("pipe.toml"));
+    pipe(&place.join("pipe"));
+    place
+}
+
+/// Flags, and the mistake that they name. `@` is the directory of [`configurations`].
+const MISTAKES: &[(&str, &str)] = &[
+    ("-o proxy_config=@/wrong.toml", "@/wrong.toml:1: route: there is no pool or route \"none\""),
+    ("-o proxy_config=@/none.toml", "@/none.toml: cannot be read: No such file or directory"),
+    ("-o proxy_config=@/directory.toml", "@/directory.toml: cannot be read: Is a directory"),
+    ("-o proxy_config=@/latin.toml", "@/latin.toml: cannot be read: it must be UTF-8"),
+    ("-o proxy_config=@/pipe.toml", "@/pipe.toml: cannot be read: PIPE"),
+    ("-o proxy_config=@/ca.toml", "@/none.pem"),
+    ("-o proxy_config=@/good.toml,proxy_arg=x", "-o proxy_arg: a configuration in TOML takes no argument"),
+    ("--config @/wrong.settings", "@/wrong.toml:1: route: there is no pool or route \"none\""),
+    ("--config @/wrong.settings -o proxy_arg=x", "-o proxy_arg: a configuration in TOML takes no argument"),
+    ("--config @/latin.settings", "@/latin.settings: cannot be read: it must be UTF-8"),
+    ("--config @/pipe", "@/pipe: cannot be read: PIPE"),
+    ("--options-file @/pipe", "@/pipe: cannot be read: PIPE"),
+    ("--control 0 --control-token-file @/pipe", "@/pipe: cannot be read: PIPE"),
+    ("-Y @/pipe", "Could not open authfile [@/pipe] for reading, error PIPE"),
+    ("-Y @/users -o rights_file=@/pipe", "Could not open rights_file [@/pipe] for reading: PIPE"),
+    ("-Z -o ssl_chain_cert=@/pipe,ssl_key=@/pipe", "Error loading the certificate chain: @/pipe : PIPE"),
+];
+
+/// Like [`MISTAKES`], of a daemon with Lua.
+const MISTAKES_IN_LUA: &[(&str, &str)] = &[
+    ("-o proxy_config=", "ERROR: Configuration file missing 'mcp_config_pools' function"),
+    (
+        "-o proxy_config=@/none.lua",
+        "ERROR: Failed to load proxy_startfile: cannot open @/none.lua: No such file or directory",
+    ),
+    ("-o proxy_config=@/pipe", "ERROR: Failed to load proxy_startfile: cannot open @/pipe: PIPE"),
+    (
+        "-o proxy_config=@/capitals.TOML",
+        "ERROR: Failed to load proxy_startfile: @/capitals.TOML:2: unexpected symbol near '['; HINT",
+    ),
+    (
+        "-o proxy_config=@/routelib.lua",
+        "@/routelib.lua:1: attempt to call a nil value (global 'pools') (-o proxy_config=routelib,proxy_arg=FILE \
+         reads a configuration of routelib)",
+    ),
+    ("-o proxy_config=@/pools.lua", "ERROR: Failed to execute mcp_config_pools: @/pools.lua:2: no"),
+    ("-o proxy_config=@/routes.lua", "Failed to execute mcp_config_routes: @/routes.lua:4: no"),
+    ("-o proxy_config=routelib,proxy_arg=@/pipe", "@/pipe: cannot be read: PIPE"),
+    (
+        "-o proxy_config=routelib,proxy_arg=@/capitals.TOML",
+        "@/capitals.TOML:2: unexpected symbol near '['; HINT",
+    ),
+    (
+        "-o proxy_config=routelib,proxy_arg=@/program.lua",
+        "@/program.lua:1: this is a program, not a configuration of routelib: ",
+    ),
+];
+
+/// The check passed configurations that the start refused.
+#[test]
+fn check_and_start_refuse_the_same_files() {
+    let place = configurations();
+    let place = place.to_str().expect("it is text");
+    let in_lua = if cfg!(feature = "lua") { MISTAKES_IN_LUA } else { &[] };
+    for (flags, line) in MISTAKES.iter().chain(in_lua) {
+        let flags = flags.replace('@', place);
+        let hint = "the name of a configuration in TOML ends in .toml";
+        let line = line.replace('@', place).replace("PIPE", PIPE).replace("HINT", hint);
+        let said = |more: &[&str]| {
+            let mut command = Command::new("timeout");
+            let flags = flags.split(' ').chain(more.iter().copied());
+            let done =
+                command.arg("20").arg(BINARY).args(["-l", "127.0.0.1:-1", "-u", "root"]).args(flags).output();
+            let done = done.expect("timeout runs");
+            (done.status.code(), text(&done.stderr).to_owned())
+        };
+        let (start, check) = (said(&[]), said(&["--check"]));
+        assert_eq!(start, check, "{flags}");
+        assert_eq!(start.0, Some(64), "{flags}: {}", start.1);
+        assert!(start.1.lines().next().is_some_and(|first| first.contains(&line)), "{flags}: {}", start.1);
+    }
+    let mut good = vec!["proxy_config=@/good.toml", "proxy_arg=x"];
+    if cfg!(feature = "lua") {
+        good.extend([
+            "proxy_config=@/program.lua,proxy_arg=x",
+            "proxy_config=routelib,proxy_arg=@/routelib.lua",
+        ]);
+    }
+    for option in good {
+        let output = run(&["--check", "-o", &option.replace('@', place)]);
+        assert!(output.status.success() && output.stderr.is_empty(), "{option}: {output:?}");
+    }
+    let _ = std::fs::remove_dir_all(place);
+}
+
 /// A typo in a tag sent requests to another pool, without a word.
 #[test]
 fn tags_that_meet_nothing_are_told() {
@@ -357,6 +483,11 @@ fn a_proxy_reads_its_configuration_again_on_sighup() {
     );
     assert_eq!(heard("there is no pool"), expected);
     exchange(port, b"get k\r\n", b"SERVER_ERROR two\r\n");
+    std::fs::remove_file(&file).expect("it is there");
+    pipe(&file);
+    send("HUP", &pid);
+    assert!(heard("reload failed").ends_with(&format!("{name}: cannot be read: {PIPE}")));
+    std::fs::remove_file(&file).expect("it is there");
     // The thread that looks up names comes with the first name.
     #[cfg(target_os = "linux")]
     {
@@ -564,28 +695,31 @@ fn locked_memory_is_what_is_used_and_not_what_is_reserved() {
     assert!(output.status.success());
 }
 
-/// The configuration of the proxy becomes a pipe, so that a reload lasts as long as the test wants.
-#[cfg(target_os = "linux")]
+/// The program of the proxy reads a pipe, so that a reload lasts as long as the test wants.
+#[cfg(all(target_os = "linux", feature = "lua"))]
 #[test]
 fn a_stop_does_not_wait_for_a_reload() {
     use std::os::unix::fs::OpenOptionsExt as _;
 
-    let file = scratch("slow.toml");
-    std::fs::write(&file, "route = 'null'\n").expect("the file is written");
+    let (file, fifo) = (scratch("slow.lua"), scratch("slow.pipe"));
+    let program = "function mcp_config_pools() end\nfunction mcp_config_routes() end\n";
+    std::fs::write(&file, program).expect("the file is written");
     let option = format!("proxy_config={}", file.display());
     let (mut child, _, pid) = serve("slow", &["-o", &option]);
-    std::fs::remove_file(&file).expect("it is there");
-    assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo runs").success());
+    pipe(&fifo);
+    let slow = format!("io.open('{}'):read('a')\n{program}", fifo.display());
+    std::fs::write(&file, slow).expect("the file is written");
     send("HUP", &child.id().to_string());
-    let mut pipe = std::fs::File::options();
-    pipe.write(true).custom_flags(libc::O_NONBLOCK);
+    let mut options = std::fs::File::options();
+    options.write(true).custom_flags(libc::O_NONBLOCK);
     // Without a reader it cannot be opened.
-    let writer = eventually("the reload reads the file", || pipe.open(&file).ok());
+    let writer = eventually("the reload reads the pipe", || options.open(&fifo).ok());
     send("TERM", &child.id().to_string());
     let status = eventually("the daemon ends", || child.try_wait().expect("it is a child"));
     assert!(status.success());
     drop(writer);
     let _ = std::fs::remove_file(file);
+    let _ = std::fs::remove_file(fifo);
     let _ = std::fs::remove_file(pid);
 }
 

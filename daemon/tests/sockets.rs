@@ -249,6 +249,43 @@ fn a_version_that_does_not_start_changes_nothing() {
     stop(child);
 }
 
+/// The check did not read it, and the installed version ended with its mistake.
+#[test]
+fn a_wrong_configuration_of_a_proxy_changes_nothing() {
+    let place = Place::new("proxy");
+    place.install(Path::new(BINARY));
+    let mut cases =
+        vec![("proxy.toml", "route = 'local'\n", "route = 'none'\n", "proxy.toml:1: route: there is no")];
+    if cfg!(feature = "lua") {
+        let good = "function mcp_config_pools()\nend\nfunction mcp_config_routes()\nend\n";
+        let bad = "function mcp_config_pools()\nend\nfunction mcp_config_routes()\nerror('no')\nend\n";
+        cases.push(("proxy.lua", good, bad, "Failed to execute mcp_config_routes: "));
+    }
+    for (name, good, bad, mistake) in cases {
+        fs::write(place.path(name), good).expect("the file is written");
+        let option = format!("proxy_config={name}");
+        let flags = ["-p", "-1", "-l", "127.0.0.1", "-u", "root", "-o", &option];
+        let mut command = Command::new("./memcached-rs");
+        let mut child =
+            command.args(flags).current_dir(&place.0).stderr(Stdio::piped()).spawn().expect("it starts");
+        let mut log = log_of(&mut child);
+        let said = heard(&mut log, " is a proxy: ");
+        assert!(said.trim_end().ends_with(name), "{said}");
+        let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        fs::write(place.path(name), bad).expect("the file is written");
+        send("RTMIN+1", child.id());
+        let line = heard(&mut log, "upgrad");
+        assert!(line.starts_with("no upgrade: ") && line.contains(mistake), "{line}");
+        ask(&mut client, "mn\r\n", "MN\r\n");
+        fs::write(place.path(name), good).expect("the file is written");
+        send("RTMIN+1", child.id());
+        heard(&mut log, "upgrading");
+        heard(&mut log, " listens on ");
+        stop(child);
+    }
+}
+
 /// An upgrade put sockets where another thread had its own, which then panicked.
 #[cfg(target_os = "linux")]
 #[test]
@@ -643,6 +680,7 @@ fn check_reports_mistakes_and_starts_nothing() {
         &["--check", "-Z"],
         &["--check", "--control", "0.0.0.0:0"],
         &["--check", "--control", "0", "--control-token-file", "/nonexistent"],
+        &["--check", "-o", "proxy_config=/nonexistent.toml"],
     ] {
         assert_eq!(run(flags).status.code(), Some(64), "{flags:?}");
     }

@@ -2,6 +2,7 @@
 //! reload, and calls its timed functions.
 
 use std::cell::RefCell;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -9,7 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use std::{io, thread};
 
+use memcache_core::internal::base::file::read;
 use memcache_core::internal::base::watch::kind;
+use memcache_core::internal::config::hint_of_toml;
+use memcache_core::internal::proxy::links::Links;
 use memcache_core::internal::proxy::program::ServerView;
 use mlua::{Function, Lua, Value};
 
@@ -21,8 +25,12 @@ use crate::fault::LoadFault;
 use crate::line;
 use crate::loaded::{Chunk, Loaded, Sources};
 use crate::reload::Reloads;
+use crate::routelib;
 use crate::tree::Tree;
 use crate::vm::{self, Budget};
+
+/// Bytes of a file at most. memcached has no limit.
+const MAX_FILE: u64 = 64 << 20;
 
 /// A load, or a reload, whose result the sender receives.
 struct Job {
@@ -99,6 +107,30 @@ impl Configurator {
         sent.map_err(|_| ended())?;
         result.recv().unwrap_or_else(|_| Err(ended()))
     }
+}
+
+/// Loads a configuration, and runs it as the first of `workers` does, without a server.
+///
+/// # Errors
+/// The configuration is wrong.
+pub fn check(sources: &Sources, workers: usize, links: &mut Links) -> Result<(), LoadFault> {
+    let server = Arc::new(NoServer);
+    let machine = Machine::new(sources.clone(), workers, Arc::default(), Arc::default(), server);
+    let machine = machine.map_err(|fault| LoadFault::fatal(message(&fault)))?;
+    vm::worker(&machine.read()?, links).map(drop).map_err(LoadFault::of_worker)
+}
+
+/// The server of a configuration that is only checked.
+struct NoServer;
+
+impl ServerView for NoServer {
+    fn statistics(&self, _: &str, _: &mut dyn FnMut(&str, &str)) -> bool {
+        true
+    }
+
+    fn event(&self, _: u32, _: &str) {}
+
+    fn log(&self, _: &str) {}
 }
 
 /// The virtual machine of a configuration.
@@ -198,16 +230,18 @@ impl Machine {
         let mut chunks = Vec::new();
         let mut functions = Vec::new();
         for name in &self.sources.files {
-            let text = std::fs::read(name).map_err(|e| unread(format!("cannot open {name}: {e}")))?;
+            let text = read(Path::new(name), MAX_FILE);
+            let text = text.map_err(|why| unread(format!("cannot open {name}: {why}")))?;
             let chunk = Chunk { name: name.clone(), text };
-            functions.push(vm::compile(&self.lua, &chunk).map_err(|e| unread(message(&e)))?);
+            let compiled = vm::compile(&self.lua, &chunk);
+            functions.push(compiled.map_err(|e| unread(message(&e) + hint_of_toml(&chunk.text)))?);
             chunks.push(chunk);
         }
         self.crons.borrow_mut().begin();
         for function in functions {
             self.budget.set(0);
             let ran = function.call::<()>(());
-            ran.map_err(|e| fault("Failed to load data into lua config state", &e))?;
+            ran.map_err(|e| LoadFault::fatal(unloaded(&message(&e))))?;
         }
         let function: Option<Function> = self.lua.globals().get("mcp_config_pools").ok();
         let missing = || LoadFault::fatal("ERROR: Configuration file missing 'mcp_config_pools' function");
@@ -226,4 +260,16 @@ impl Machine {
             functions: Arc::clone(self.reloads.functions()),
         })
     }
+}
+
+/// Returns memcached's line for a file that failed with this text. The text may have a traceback
+/// below its first line.
+fn unloaded(text: &str) -> String {
+    let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
+    let hint = if routelib::misses_function(first) {
+        " (-o proxy_config=routelib,proxy_arg=FILE reads a configuration of routelib)"
+    } else {
+        ""
+    };
+    format!("ERROR: Failed to load data into lua config state: {first}{hint}{rest}")
 }

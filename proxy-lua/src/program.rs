@@ -6,9 +6,10 @@ use std::sync::{Arc, OnceLock};
 
 use memcache_core::ProxyConfig;
 use memcache_core::internal::proxy::engine::Host;
+use memcache_core::internal::proxy::links::Links;
 use memcache_core::internal::proxy::program::{AnyEngine, Program, Seat, ServerView, Statistics};
 
-use crate::configurator::{Configurator, Runs};
+use crate::configurator::{self, Configurator, Runs};
 use crate::engine::LuaEngine;
 use crate::loaded::Sources;
 use crate::reload::Reloads;
@@ -52,11 +53,15 @@ impl LuaProxy {
 }
 
 impl Program for LuaProxy {
-    fn start(&self, workers: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
     fn name(&self) -> String {
         self.sources.files.join(":")
     }
 
+    fn check(&self, workers: usize, links: &mut Links) -> Result<(), String> {
+        configurator::check(&self.sources, workers, links).map_err(|fault| fault.line)
+    }
+
+    fn start(&self, workers: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
         let (reloads, runs) = (Arc::clone(&self.reloads), Arc::clone(&self.runs));
         let started = Configurator::start(self.sources.clone(), workers, reloads, runs, server);
         let started = started.map_err(|e| format!("failed to start the thread of the configuration: {e}"))?;

@@ -44,7 +44,7 @@ pub use self::hooks::{ClientCommand, Hooks, Log, OnCommand, OnSnapshot, Snapshot
 pub use self::listen::{Listen, Protocol, Tag, TlsMode};
 pub(crate) use self::policy::eviction_policies;
 pub use self::policy::{EvictionGoal, EvictionPolicy};
-pub use self::proxy::{ProxyConfig, ProxyProgram, ProxySource, SourceText};
+pub use self::proxy::{ProxyConfig, ProxyProgram, ProxySource, SourceText, hint_of_toml, is_toml};
 pub use self::quota::QuotaConfig;
 pub(crate) use self::quota::check_quota;
 #[cfg(feature = "server")]

@@ -11,6 +11,23 @@ use crate::base::error::ProxyError;
 /// The end of the name of a file.
 const FILE: &str = ".toml";
 
+/// Returns whether a file of this name is a configuration in TOML. Any other one is in Lua.
+pub fn is_toml(name: &Path) -> bool {
+    name.as_os_str().as_encoded_bytes().ends_with(FILE.as_bytes())
+}
+
+/// Returns what to add to the message about a text that is not Lua: a hint if it has a table of a
+/// configuration in TOML.
+pub fn hint_of_toml(text: &[u8]) -> &'static str {
+    const TABLES: [&[u8]; 4] = [b"[pools", b"[routes", b"[listeners", b"[names"];
+    let is_table = |line: &[u8]| TABLES.iter().any(|table| line.trim_ascii_start().starts_with(table));
+    if text.split(|byte| *byte == b'\n').any(is_table) {
+        "; the name of a configuration in TOML ends in .toml"
+    } else {
+        ""
+    }
+}
+
 /// The source of a proxy's configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProxyConfig {
@@ -78,7 +95,7 @@ impl fmt::Debug for ProxySource {
 /// A source is equal to itself only.
 impl PartialEq for ProxySource {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.make, &other.make)
     }
 }
 
@@ -97,7 +114,7 @@ impl fmt::Debug for ProxyProgram {
 /// A program is equal to itself only.
 impl PartialEq for ProxyProgram {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.make, &other.make)
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 
@@ -106,7 +123,7 @@ impl Eq for ProxyProgram {}
 /// Takes the name of a file, which ends in `.toml`, or else the text of a configuration.
 impl From<&str> for ProxyConfig {
     fn from(text: &str) -> Self {
-        if text.ends_with(FILE) { Self::File(text.into()) } else { Self::Text(text.into()) }
+        if is_toml(Path::new(text)) { Self::File(text.into()) } else { Self::Text(text.into()) }
     }
 }
 

@@ -4,8 +4,6 @@
 //! The backends of sources come from [`Names`]: if they change, pools are built again the same way.
 
 use std::fmt::Display;
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,6 +18,7 @@ use super::relay::Relay;
 use super::route::Routes;
 use super::source::Source;
 use crate::base::error::ProxyError;
+use crate::base::file;
 use crate::base::sync::Mutex;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::config::{ProxyConfig, SourceText};
@@ -134,6 +133,7 @@ impl Native {
     }
 }
 
+impl Program for Native {
     fn name(&self) -> String {
         match &*self.from.lock() {
             ProxyConfig::File(path) => path.display().to_string(),
@@ -142,7 +142,6 @@ impl Native {
         }
     }
 
-impl Program for Native {
     fn start(&self, _: usize, server: Arc<dyn ServerView>) -> Result<(), String> {
         self.server.set(server).map_err(|_| "a proxy can be started once only".to_owned())
     }
@@ -235,16 +234,15 @@ fn discover(
 /// Reads a configuration, and the files that it names.
 fn load(from: &ProxyConfig) -> Result<Configuration, ProxyError> {
     let unread = |reason: &dyn Display| fault(from, None, reason);
-    let mut text = String::new();
+    let of_file;
     let (text, directory) = match from {
         // Each line of a configuration has the sign.
         ProxyConfig::Text(text) if !text.contains('=') => return Err(unread(&NO_TOML)),
         ProxyConfig::Text(text) => (text, Path::new("")),
         ProxyConfig::File(path) => {
-            let file = File::open(path).map_err(|e| unread(&e))?;
-            // A longer file is refused by its length.
-            file.take(MAX_TEXT as u64 + 1).read_to_string(&mut text).map_err(|e| unread(&e))?;
-            (&text, path.parent().unwrap_or(Path::new("")))
+            let text = file::read_text(path, MAX_TEXT as u64);
+            of_file = text.map_err(|why| unread(&format!("cannot be read: {why}")))?;
+            (&of_file, path.parent().unwrap_or(Path::new("")))
         }
         ProxyConfig::Source(source) => return load_made(&source.make()?),
         ProxyConfig::Program(_) => return Err(unread(&"a program has no file")),

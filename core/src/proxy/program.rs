@@ -8,7 +8,7 @@ use super::engine::{Client, Engine, Host};
 use super::exchange::Wake;
 use super::failure::Reason;
 use super::hooks::Hooks;
-use super::links::Ask;
+use super::links::{Ask, Links};
 use super::relay::Relay;
 use super::reply::Meaning;
 use super::request::Requests;
@@ -128,6 +128,16 @@ pub trait Program: Send + Sync {
     /// Returns the name of the configuration, such as that of its file.
     fn name(&self) -> String {
         "a program".into()
+    }
+
+    /// Loads the configuration as a server with this many workers does, and runs nothing of it
+    /// afterwards. `links` are those of a worker.
+    ///
+    /// # Errors
+    /// The line that says why no server could start.
+    fn check(&self, workers: usize, links: &mut Links) -> Result<(), String> {
+        let _ = (workers, links);
+        Ok(())
     }
 
     /// Prepares the proxy of a server with this many workers, before there are any.

@@ -23,5 +23,5 @@ pub use self::metrics::{ListenerStats, WorkerStats};
 pub(crate) use self::names::describe;
 pub(crate) use self::persistence::Next;
 pub use self::persistence::{LastSave, Persistence, Status};
-pub use self::server_state::ServerState;
+pub use self::server_state::{ServerState, check_proxy};
 pub use self::users::{Access, Users};

@@ -7,9 +7,11 @@ use super::{
     Cluster, ConnectionTable, Control, Latency, ListenerStats, Persistence, Stop, Users, WorkerStats,
 };
 use crate::base::error::{ReloadError, StartError};
+use crate::base::sampler::Sampler;
 use crate::base::sync::Mutex;
 use crate::cache::Cache;
 use crate::config::{Listen, ProxyConfig, Reported, ServerConfig, Tag};
+use crate::proxy::links::Links;
 use crate::proxy::names::Names;
 use crate::proxy::native::Native;
 use crate::proxy::program::Program;
@@ -187,6 +189,16 @@ impl ServerState {
             self.config.hooks.log(level, &line());
         }
     }
+}
+
+/// Reads the files of a proxy, to see whether a server could start with it.
+///
+/// # Errors
+/// The mistake.
+pub fn check_proxy(config: &ServerConfig) -> Result<(), StartError> {
+    let Some(proxy) = &config.proxy else { return Ok(()) };
+    let mut links = Links::new(Arc::default(), Sampler::new(config.cache.sample_rate));
+    program(proxy, &Arc::default())?.check(config.threads, &mut links).map_err(StartError::File)
 }
 
 /// Returns the proxy of a configuration. Reads the files that it names.

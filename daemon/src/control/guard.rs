@@ -8,7 +8,6 @@
 //! - an `Origin`, which browsers add to each request of a page that changes something;
 //! - a change whose body is not declared as JSON (see [`super::body`]): a browser asks first.
 
-use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +20,8 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use subtle::ConstantTimeEq as _;
 
-use crate::failure::{Failure, reason};
+use crate::failure::Failure;
+use crate::file;
 use crate::http::Error;
 
 /// Bytes that a token has at least. A shorter one can be guessed.
@@ -34,14 +34,11 @@ pub struct Token(Box<[u8]>);
 impl Token {
     /// Reads the token of a file, without the spaces around it.
     pub fn read(path: &Path) -> Result<Self, Failure> {
-        let fail = |what: &str| Err(Failure::usage(format!("{}: {what}", path.display())));
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(e) => return fail(&format!("cannot be read: {}", reason(&e))),
-        };
+        let text = file::read(path)?;
         let token = text.trim_ascii();
         if token.len() < SHORTEST || !token.iter().all(u8::is_ascii_graphic) {
-            return fail(&format!("the token must be at least {SHORTEST} visible characters of ASCII"));
+            let what = format!("the token must be at least {SHORTEST} visible characters of ASCII");
+            return Err(Failure::usage(format!("{}: {what}", path.display())));
         }
         Ok(Self(token.into()))
     }

@@ -21,7 +21,7 @@ use memcache_core::ProxyError;
 use memcache_core::internal::config::SourceText;
 
 use self::fault::Fault;
-pub use self::vm::{MAX_INSTRUCTIONS, MAX_MEMORY};
+pub use self::vm::{MAX_INSTRUCTIONS, MAX_MEMORY, misses_function};
 
 /// Runs a configuration. Returns it as TOML, with the place in the file for each line.
 ///

@@ -6,8 +6,11 @@ use std::io::Write as _;
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::{env, fs, io};
+use std::{env, io};
 
+use memcache_core::internal::base::file::{read, read_text};
+use memcache_core::internal::config::hint_of_toml;
+use memchr::memmem;
 use mlua::{Error, Function, HookTriggers, Lua, Result, Table, Value, Variadic, VmState};
 
 use super::fault::{Fault, Found, fail};
@@ -74,19 +77,45 @@ const NAME: &str = "configuration";
 
 /// Runs a configuration.
 pub(super) fn run(file: &Path) -> Found<Recorded> {
-    let unread = |reason: io::Error| Fault { line: 0, message: reason.to_string() };
-    let length = fs::metadata(file).map_err(unread)?.len();
-    if length > MAX_FILE {
-        return fail(0, format!("the file must have at most {MAX_FILE} bytes, got {length}"));
-    }
-    let text = fs::read(file).map_err(unread)?;
+    let unread = |why: String| Fault { line: 0, message: format!("cannot be read: {why}") };
+    let text = read(file, MAX_FILE).map_err(unread)?;
     let lua = Lua::new();
     let calls = Rc::new(RefCell::new(Calls::default()));
     let prepared = lua.set_memory_limit(MAX_MEMORY).and_then(|_| prepare(&lua, &calls));
     let marks = prepared.map_err(|e| fault(&e))?;
-    lua.load(text).set_name(format!("={NAME}")).exec().map_err(|e| fault(&e))?;
+    let ran = lua.load(&text[..]).set_name(format!("={NAME}")).exec();
     let Calls { settings, pools, routes, local_zone, .. } = calls.take();
+    if is_program(&text) && (ran.is_err() || routes.is_empty()) {
+        return fail(1, PROGRAM);
+    }
+    ran.map_err(|e| with_hint(fault(&e), &e, &text))?;
     Ok(Recorded { name: file.display().to_string(), settings, pools, routes, local_zone, marks, _lua: lua })
+}
+
+/// The mistake of a file in memcached's API.
+const PROGRAM: &str = "this is a program, not a configuration of routelib: -o proxy_config=FILE runs it, \
+                       and memcached-rs --check -o proxy_config=FILE checks it";
+
+/// Returns whether a text has the functions that a program for memcached's proxy has.
+fn is_program(text: &[u8]) -> bool {
+    ["mcp_config_pools", "mcp_config_routes"].iter().any(|name| memmem::find(text, name.as_bytes()).is_some())
+}
+
+/// Returns whether the text of an error says that a function of this language is missing.
+pub fn misses_function(text: &str) -> bool {
+    let name = text.split_once("(global '").and_then(|(_, rest)| rest.split_once("')"));
+    let others = ["settings", "pools", "routes", "cmdmap"];
+    name.is_some_and(|(name, _)| {
+        name.starts_with("route_") || name.starts_with("local_zone") || others.contains(&name)
+    })
+}
+
+/// Adds a hint to the mistake of a text that is not Lua.
+fn with_hint(mut mistake: Fault, error: &Error, text: &[u8]) -> Fault {
+    if matches!(error, Error::SyntaxError { .. }) {
+        mistake.message += hint_of_toml(text);
+    }
+    mistake
 }
 
 /// Returns the mistake of an error: the first line of its text.
@@ -160,7 +189,7 @@ fn prepare(lua: &Lua, calls: &Rc<RefCell<Calls>>) -> Result<Table> {
     )?;
     globals.set(
         "local_zone_from_file",
-        zone(|path| match fs::read_to_string(&path) {
+        zone(|path| match read_text(Path::new(&path), MAX_FILE) {
             Ok(text) => Ok(text.lines().next().unwrap_or_default().trim().to_owned()),
             Err(reason) => Err(format!("{path}: {reason}")),
         })?,
