@@ -72,6 +72,9 @@ struct ExplainArguments {
 
 /// Runs `mcrs proxy`.
 ///
+    /// The tag of the listener that the client uses
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
 /// # Errors
 /// The configuration cannot be read, or is wrong.
 pub fn run(arguments: ProxyArguments) -> Result<(), Failure> {
@@ -301,8 +304,8 @@ fn explained(arguments: ExplainArguments) -> Result<String, Failure> {
         time: arguments.at.unwrap_or_else(now),
     };
     let request = Request { key: arguments.key.as_bytes(), command, draw: arguments.draw };
-    let events = explain(&routes, request, &pretence);
-    let mut explanation = Explanation { routes: &routes, sends: Vec::new() };
+    let events = explain(&routes, root, request, &pretence);
+    let mut explanation = Explanation { routes: &routes, command, sends: Vec::new() };
     let lines = events.iter().map(|event| explanation.line(event));
     Ok(lines.fold(format!("{} {}\n", command.word, arguments.key), |out, line| out + "  " + &line + "\n"))
 }
@@ -359,7 +362,8 @@ impl Explanation<'_> {
             Work::Fill(_) => "gets an add of the item",
             Work::Delete => "gets a delete",
         };
-        let ttl = send.ttl.map(|seconds| format!(" with TTL {seconds} s")).unwrap_or_default();
+        let ttl = send.ttl.filter(|_| send.work.command(self.command).takes_ttl());
+        let ttl = ttl.map(|seconds| format!(" with TTL {seconds} s")).unwrap_or_default();
         let mark = match mark {
             Mark::Good => "and replies",
             Mark::Miss => "and does not have it",
@@ -369,6 +373,14 @@ impl Explanation<'_> {
         self.sends.push((send.number, name));
         line
     }
+    let root = match &arguments.tag {
+        None => routes.root,
+        Some(tag) => {
+            let found = routes.listeners.iter().find(|(own, _)| own.to_string() == *tag);
+            let none = || Failure::new(USAGE, format!("there is no route of listeners with tag {tag:?}"));
+            found.ok_or_else(none)?.1
+        }
+    };
 
     fn answer(&self, outcome: &Outcome) -> String {
         match outcome.source {
@@ -385,6 +397,7 @@ impl Explanation<'_> {
             Source::Late => "an error, because no reply came in time".into(),
             Source::Error(node) => match self.routes.nodes.get(node) {
                 Some(Route::Error(text)) => format!("SERVER_ERROR {text}"),
+    command: &'static Command,
                 _ => "an error".into(),
             },
         }

@@ -152,9 +152,9 @@ get k
   new: c:11211 gets the request and is down
   warm_up: fails
   cached (failover, wait 100 ms, counter r): asks last after the error
-  last (ttl 5 s): replaces the TTL
+  last (ttl 5 s): asks shadow 1%
   shadow 1%: asks new, sends no copy this time
-  new: c:11211 gets the request with TTL 5 s and is down
+  new: c:11211 gets the request and is down
   cached (failover, wait 100 ms, counter r): fails
   the client gets an error, because c:11211 is down
 ",
@@ -215,3 +215,49 @@ fn mistakes_are_one_line() {
         assert_eq!(proxy(file, arguments), (*status, String::new(), (*line).to_owned()), "{arguments:?}");
     }
 }
+#[test]
+fn a_request_without_a_ttl_gets_none() {
+    let pools = "pools.a.backends = ['a']\npools.b.backends = ['b']\n";
+    let file = File::new("ttl", &format!("route = {{ ttl = 'a', seconds = 5 }}\n{pools}"));
+    let with = ["set", "add", "replace", "append", "prepend", "cas", "ms", "touch", "gat", "gats"];
+    let without = ["get", "gets", "mg", "me", "delete", "md", "incr", "decr", "ma"];
+    let (own, none) = (("replaces the TTL", " with TTL 5 s"), ("asks a", ""));
+    for (word, (choice, ttl)) in
+        with.map(|word| (word, own)).into_iter().chain(without.map(|word| (word, none)))
+    {
+        let expected = format!(
+            "{word} k\n  ttl 5 s: {choice}\n  a: a:11211 gets the request{ttl} and replies\n  \
+             the client gets the reply of a:11211\n"
+        );
+        let (_, out, _) = proxy(&file, &["explain", "FILE", "k", "--command", word]);
+        assert_eq!(out, expected);
+    }
+    // An item that fills a pool has a TTL, and a delete of the old one has none.
+    let warm = "{ warm_up = { ttl = 'a', seconds = 5 }, from = { ttl = 'b', seconds = 9 } }";
+    let file = File::new("fill", &format!("route = {warm}\n{pools}"));
+    let (_, out, _) = proxy(&file, &["explain", "FILE", "k", "--missing", "a"]);
+    assert!(out.contains("\n  a: a:11211 gets an add of the item with TTL 5 s and replies\n"), "{out}");
+    let (_, out, _) = proxy(&file, &["explain", "FILE", "k", "--command", "set"]);
+    assert!(out.contains("\n  a: a:11211 gets the request with TTL 5 s and replies\n"), "{out}");
+    assert!(out.contains("\n  b: b:11211 gets a delete and replies\n"), "{out}");
+}
+
+#[test]
+fn a_listener_has_a_route_of_its_own() {
+    let text = "route = 'a'\nlisteners.two = 'b'\npools.a.backends = ['a']\npools.b.backends = ['b']\n";
+    let file = File::new("tag", text);
+    let reply = |name| {
+        (
+            0,
+            format!(
+                "get k\n  {name}: {name}:11211 gets the request and replies\n  the client gets the reply of {name}:11211\n"
+            ),
+            String::new(),
+        )
+    };
+    assert_eq!(proxy(&file, &["explain", "FILE", "k"]), reply("a"));
+    assert_eq!(proxy(&file, &["explain", "FILE", "k", "--tag", "two"]), reply("b"));
+    let unknown = "mcrs: there is no route of listeners with tag \"tow\"\n";
+    assert_eq!(proxy(&file, &["explain", "FILE", "k", "--tag", "tow"]), (64, String::new(), unknown.into()));
+}
+

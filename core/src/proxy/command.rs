@@ -78,6 +78,22 @@ impl Command {
         }
     }
 
+    /// Returns the number of the token with the TTL, if it has one in each request. Meta commands
+    /// have a flag for it.
+    pub fn ttl(&self) -> Option<usize> {
+        match self.kind {
+            Kind::Store if self.word != "ms" => Some(3),
+            _ if self.word.starts_with("gat") => Some(1),
+            _ if self.word == "touch" => Some(2),
+            _ => None,
+        }
+    }
+
+    /// Returns whether its request gets the TTL of a route, if it has no flags.
+    pub fn takes_ttl(&self) -> bool {
+        self.ttl().is_some() || self.word == "ms"
+    }
+
     /// Returns the number of the token with the length of the value. 0 means that none follows.
     pub fn length(&self) -> usize {
         match self.kind {

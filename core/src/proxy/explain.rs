@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::bucket::Bucket;
 use super::command::Kind;
 use super::health::Eject;
-use super::route::{LOCAL, Routes};
+use super::route::{LOCAL, NodeId, Routes};
 use super::run::{Action, Mark, Note, Outcome, Request, Run, Send, Turn};
 
 /// How backends pretend to reply. The others have a hit.
@@ -34,15 +34,15 @@ pub enum Event {
     Answered(Outcome),
 }
 
-/// Carries a request to its end. Backends reply in the order in which they were asked.
-pub fn explain(routes: &Routes, request: Request<'_>, pretence: &Pretence) -> Vec<Event> {
+/// Carries a request from a node to its end. Backends reply in the order in which they were asked.
+pub fn explain(routes: &Routes, root: NodeId, request: Request<'_>, pretence: &Pretence) -> Vec<Event> {
     let mut buckets = vec![Bucket::default(); routes.limits.len()];
     let (mut events, mut actions, mut waiting) = (Vec::new(), Vec::new(), VecDeque::new());
     let mut looks = Vec::new();
     let millis = pretence.time.saturating_mul(1000);
     let (buckets, actions) = (&mut buckets[..], &mut actions);
     let mut turn = Turn { routes, request, now: Instant::now(), millis, buckets, actions };
-    let mut run = Run::start_noting(&mut turn);
+    let mut run = Run::start_noting(root, &mut turn);
     loop {
         events.extend(run.take_notes().into_iter().map(Event::Decided));
         for action in turn.actions.drain(..) {

@@ -307,12 +307,7 @@ impl ClientRequest {
 
     /// Appends the request with another TTL, if it has one.
     fn push_with_ttl(&self, ttl: u32, out: &mut Vec<u8>) {
-        let place = match self.command.word {
-            "set" | "add" | "replace" | "append" | "prepend" | "cas" => Some(3),
-            "touch" => Some(2),
-            "gat" | "gats" => Some(1),
-            _ => None,
-        };
+        let place = self.command.ttl();
         let tokens = Tokens::new(self.line_to_send());
         let is_meta = self.command.is_meta();
         let mut has_ttl = false;

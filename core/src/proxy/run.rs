@@ -90,6 +90,17 @@ impl Work {
             Self::Delete => Kind::Delete,
         }
     }
+
+    /// Returns the command of the request that the backend gets, for a request with `own`.
+    pub fn command(self, own: &'static Command) -> &'static Command {
+        let other = match self {
+            Self::Client => None,
+            Self::Item => Command::named("mg"),
+            Self::Fill(_) => Command::named("add"),
+            Self::Delete => Command::named("delete"),
+        };
+        other.unwrap_or(own)
+    }
 }
 
 /// A request to the backend of the key in a pool.
@@ -279,9 +290,9 @@ impl Run {
         Self::start_with(root, None, turn)
     }
 
-    /// Starts a request that takes notes.
-    pub fn start_noting(turn: &mut Turn<'_>) -> Self {
-        Self::start_with(turn.routes.root, Some(Vec::new()), turn)
+    /// Starts a request at a node, and takes notes.
+    pub fn start_noting(root: NodeId, turn: &mut Turn<'_>) -> Self {
+        Self::start_with(root, Some(Vec::new()), turn)
     }
 
     fn start_with(root: NodeId, notes: Option<Vec<Note>>, turn: &mut Turn<'_>) -> Self {
@@ -462,7 +473,8 @@ impl Run {
             }
             Some(Route::Ttl(child, seconds)) => {
                 context.ttl = Some(*seconds);
-                (Choice::Ttl, Step::Go(*child))
+                let takes = context.work.command(request.command).takes_ttl();
+                (if takes { Choice::Ttl } else { Choice::Ask(0, None) }, Step::Go(*child))
             }
             Some(Route::Shadow { child, to, percent }) => {
                 let copied = Self::draw(&request, node, 100) < u64::from(*percent);
@@ -471,7 +483,7 @@ impl Run {
             }
             // Others change the item, or want more of it than a value.
             Some(Route::Hot(child, _)) => match kind {
-                Kind::Read if matches!(Self::command(&request, context.work).word, "get" | "gets" | "mg") => {
+                Kind::Read if matches!(context.work.command(request.command).word, "get" | "gets" | "mg") => {
                     return Step::Look;
                 }
                 Kind::Read | Kind::Server => (Choice::Ask(0, None), Step::Go(*child)),
@@ -506,24 +518,13 @@ impl Run {
                 (Choice::Match(found), Step::Go(*child))
             }
             Some(Route::ByCommand { groups, default }) => {
-                let found = group_of(groups, Self::command(&request, context.work));
+                let found = group_of(groups, context.work.command(request.command));
                 let child = found.and_then(|at| groups.get(at)).map_or(default, |(_, child)| child);
                 (Choice::Match(found), Step::Go(*child))
             }
         };
         self.note(node, choice);
         step
-    }
-
-    /// Returns the command of the work.
-    fn command(request: &Request<'_>, work: Work) -> &'static Command {
-        let own = match work {
-            Work::Client => None,
-            Work::Item => Command::named("mg"),
-            Work::Fill(_) => Command::named("add"),
-            Work::Delete => Command::named("delete"),
-        };
-        own.unwrap_or(request.command)
     }
 
     /// Makes a frame that waits for some children. Returns its index.
