@@ -2260,7 +2260,8 @@ export class Server implements AsyncDisposable {
    * Returns a group of statistics.
    *
    * @param group - `''`, `'items'`, `'slabs'`, `'sizes'`, `'quotas'`, `'settings'`, `'conns'`,
-   * `'latency'` or `'hotkeys'`. The default is `''`, the general statistics.
+   * `'latency'` or `'hotkeys'`. The default is `''`, the general statistics. A proxy also has
+   * `'proxy'`, `'proxyfuncs'`, `'proxybe'` and `'proxypools'`.
    * @returns The statistics by memcached's names.
    * @throws {ConfigError} if there is no such group.
    * @throws {TypeError} (`ERR_INVALID_ARG_TYPE`) if `group` is not a string.

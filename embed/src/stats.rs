@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use memcache_core::Cache;
-use memcache_core::internal::admin::each_stat;
+use memcache_core::internal::admin::{PROXY_STAT_GROUPS, STAT_GROUPS, each_stat};
 use memcache_core::internal::state::ServerState;
 
 /// The value of a statistic.
@@ -29,8 +29,8 @@ pub struct UnknownGroup(pub String);
 
 impl fmt::Display for UnknownGroup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let groups = "'', 'items', 'slabs', 'sizes', 'quotas', 'settings', 'conns', 'latency' or 'hotkeys'";
-        write!(f, "group must be {groups}, got {:?}", self.0)
+        let (groups, of_proxy) = (STAT_GROUPS.join("', '"), PROXY_STAT_GROUPS.join("', '"));
+        write!(f, "group must be '', '{groups}', or for a proxy '{of_proxy}', got {:?}", self.0)
     }
 }
 

@@ -139,11 +139,11 @@ struct Dump {
 impl Dump {
     fn begin(server: &Server, patience: Duration) -> Result<Self, Failure> {
         let mut connection = server.connect()?;
-        let items = connection.stat("curr_items")?;
+        let items = metadump::statistics(&mut connection, &server.name())?.number("curr_items");
         let takes_cas = connection.takes_cas()?;
         let keys = metadump::list(server, patience)?;
         Ok(Self {
-            items,
+            items: items.unwrap_or_default(),
             name: server.name(),
             connection,
             keys,

@@ -158,7 +158,7 @@ fn list(
     take: &mut dyn FnMut(Row) -> Result<bool, Failure>,
 ) -> Result<bool, Failure> {
     let mut first = server.connect()?;
-    let stats = first.need_stats("")?;
+    let stats = metadump::statistics(&mut first, &server.name())?;
     let now = stats.number("time").and_then(|time| i64::try_from(time).ok()).unwrap_or_default();
     let most = stats.number("curr_items").unwrap_or_default().saturating_mul(2).saturating_add(LATE);
     drop(first);

@@ -12,8 +12,11 @@ use std::sync::mpsc::{self, Receiver, SyncSender};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use memcache_core::internal::base::stderr::write_line;
+
 use crate::client::{Connection, Server};
 use crate::failure::{BUSY, Failure, REFUSED, SERVER};
+use crate::reply::Stats;
 
 /// Bytes of keys that are read ahead.
 const AHEAD: usize = 1 << 30;
@@ -73,6 +76,22 @@ pub fn list(server: &Server, patience: Duration) -> Result<Keys, Failure> {
             .map_err(|e| Failure::new(SERVER, format!("failed to start a thread: {e}")))?;
     }
     Ok(receive)
+}
+
+/// Returns the general statistics of a server whose items are to be listed.
+///
+/// # Errors
+/// The connection is broken, or the server is a proxy without items of its own.
+pub fn statistics(connection: &mut Connection, name: &str) -> Result<Stats, Failure> {
+    let stats = connection.need_stats("")?;
+    if stats.is_proxy() {
+        if stats.number("curr_items") == Some(0) {
+            let line = format!("{name} is a proxy: its backends have the items, so name these");
+            return Err(Failure::new(SERVER, line));
+        }
+        write_line(&format!("warning: {name} is a proxy: these are the items of its own cache alone"));
+    }
+    Ok(stats)
 }
 
 /// An item of the list. A number that the server does not tell is 0.

@@ -58,6 +58,11 @@ impl Stats {
         self.get(name)?.parse().ok()
     }
 
+    /// Returns whether the general statistics are those of a proxy.
+    pub fn is_proxy(&self) -> bool {
+        self.get("proxy_conn_requests").is_some()
+    }
+
     /// Returns the value of a name, if it is a number.
     pub fn float(&self, name: &str) -> Option<f64> {
         self.get(name)?.parse().ok()

@@ -1,8 +1,10 @@
 //! `mcrs stats` and `mcrs settings`: the statistics of servers, beside each other.
 
 use std::collections::HashMap;
+use std::net::ToSocketAddrs as _;
 
 use clap::Args;
+use memcache_core::internal::admin::{PROXY_STAT_GROUPS, STAT_GROUPS};
 use serde_json::{Value, json};
 
 use crate::client::Patience;
@@ -12,28 +14,14 @@ use crate::reply::{Stats, value};
 use crate::servers::{self, Answers, Reach};
 use crate::text::{Side, Table, json, printable};
 
-/// The groups of `stats`. A word of the command line that is none of them is a server.
-const GROUPS: [&str; 13] = [
-    "settings",
-    "items",
-    "slabs",
-    "sizes",
-    "conns",
-    "detail",
-    "threads",
-    "hotkeys",
-    "latency",
-    "extstore",
-    "proxy",
-    "proxyfuncs",
-    "proxybe",
-];
+/// The groups of `stats` that other servers have, or that are about the text protocol.
+const OTHERS: [&str; 3] = ["detail", "threads", "extstore"];
 
 /// Prints the statistics of servers
 ///
 /// Without a group these are the general ones. The server is 127.0.0.1:11211 if none is named. The
-/// groups are settings, items, slabs, sizes, conns, detail, threads, hotkeys, latency, extstore,
-/// proxy, proxyfuncs and proxybe. Not every server has each of them.
+/// groups are items, slabs, sizes, quotas, settings, conns, latency, hotkeys, detail, threads,
+/// extstore, proxy, proxyfuncs, proxybe and proxypools. Not every server has each of them.
 #[derive(Args, Debug)]
 #[command(override_usage = "mcrs stats [OPTIONS] [SERVER]... [GROUP]")]
 pub struct StatsArguments {
@@ -73,16 +61,23 @@ struct Output {
 /// # Errors
 /// A server does not answer, or does not have the group.
 pub fn run(arguments: StatsArguments) -> Result<(), Failure> {
-    let (servers, groups) = servers::split(&arguments.words, &GROUPS);
+    let known = known();
+    let (servers, groups) = servers::split(&arguments.words, &known);
     let group = match groups {
         [] => "",
         [group] => group,
         [first, second, ..] => {
-            let line = format!("one group is allowed, got {first} and {second}; mcrs --help tells more");
+            let line =
+                format!("one group is allowed, got {first} and {second}; mcrs stats --help tells more");
             return Err(Failure::new(USAGE, line));
         }
     };
     show(servers, if group == "detail" { "detail dump" } else { group }, arguments.output)
+}
+
+/// Returns the groups. A word of the command line that is none of them is a server.
+fn known() -> Vec<&'static str> {
+    [&STAT_GROUPS[..], &OTHERS, &PROXY_STAT_GROUPS].concat()
 }
 
 /// Runs `mcrs settings`.
@@ -95,7 +90,15 @@ pub fn settings(arguments: SettingsArguments) -> Result<(), Failure> {
 
 fn show(addresses: &[String], group: &str, output: Output) -> Result<(), Failure> {
     let servers = output.reach.open(addresses, Patience::Whole)?;
-    let answers = servers::ask(&servers, |server| server.connect()?.need_stats(group));
+    let mut answers = servers::ask(&servers, |server| server.connect()?.need_stats(group));
+    // A last word that is not the name of a host was perhaps to be a group.
+    let last = addresses.last().filter(|word| group.is_empty() && !word.contains([':', '.', '/']));
+    if let (Some(word), Some((_, Err(failure)))) = (last, answers.last_mut())
+        && (&word[..], 0).to_socket_addrs().is_err()
+    {
+        failure.line += "; the groups are ";
+        failure.line += &known().join(", ");
+    }
     let text = if output.json { lines(&answers) } else { String::new() };
     let (good, end) = servers::part(answers);
     print(&if output.json { text } else { table(&good, output.diff) })?;

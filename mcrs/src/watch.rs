@@ -64,8 +64,8 @@ pub struct WatchArguments {
 pub fn run(arguments: WatchArguments) -> Result<(), Failure> {
     let (addresses, kinds) = servers::split(&arguments.words, &KINDS);
     if kinds.is_empty() {
-        let kinds = KINDS.join(", ");
-        return Err(Failure::new(USAGE, format!("a kind of lines is missing: one or more of {kinds}")));
+        let (kinds, last) = (KINDS.join(", "), arguments.words.last().map_or("", |word| word));
+        return Err(Failure::new(USAGE, format!("KIND must be one or more of {kinds}, got {last:?}")));
     }
     let servers = arguments.reach.open(addresses, Patience::Whole)?;
     let form = Form { json: arguments.json, named: servers.len() > 1 };
@@ -139,18 +139,30 @@ impl Form {
     }
 }
 
-/// Returns a line of words `NAME=VALUE` as an object. Other words are in `text`.
+/// Returns a line of words `NAME=VALUE` as an object. `msg` and `req` have the rest of the line: a
+/// message, and the line of a client. Other words are in `text`.
 fn object(server: &str, line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     let mut object = Map::new();
     object.insert("server".into(), server.into());
     let mut text = Vec::new();
-    for word in line.split_ascii_whitespace() {
+    let mut rest = line.trim_ascii();
+    while !rest.is_empty() {
+        let (word, others) = rest.split_once(' ').unwrap_or((rest, ""));
+        let whole = std::mem::replace(&mut rest, others.trim_ascii_start());
         let Some((name, token)) = word.split_once('=') else {
             text.push(word);
             continue;
         };
         match name {
+            "msg" | "req" => {
+                object.insert(name.into(), whole.get(name.len() + 1..).into());
+                rest = "";
+            }
+            // `proxy_req` has its own type first, and then that of the reply.
+            "type" if object.contains_key(name) => {
+                object.insert("reply_type".into(), value(name, token));
+            }
             "key" => match decode(token.as_bytes()) {
                 Some(key) => {
                     let (name, key) = key_json(&key);
@@ -196,6 +208,12 @@ mod tests {
         assert!(object("a:1", line).contains("\\u001b"));
         assert_eq!(object("s", b"key=%4"), "{\"key\":\"%4\",\"server\":\"s\"}\n");
         assert_eq!(object("s", b"skipped 3"), "{\"server\":\"s\",\"text\":\"skipped 3\"}\n");
+        let line = b"ts=1.5 gid=1 type=proxy_req elapsed=9 type=105 res=ok be=: detail= req=get  key=b ts=x";
+        let expected = "{\"be\":\":\",\"detail\":\"\",\"elapsed\":9,\"gid\":1,\"reply_type\":105,\
+                        \"req\":\"get  key=b ts=x\",\"res\":\"ok\",\"server\":\"s\",\"ts\":1.000005,\"type\":\"proxy_req\"}\n";
+        assert_eq!(object("s", line), expected);
+        let expected = "{\"fd\":7,\"msg\":\"no more type=x\",\"server\":\"s\",\"type\":\"connerr\"}\n";
+        assert_eq!(object("s", b"type=connerr  fd=7 msg=no more type=x"), expected);
         assert_eq!(time("1.5"), Some(1.000_005.into()));
     }
 

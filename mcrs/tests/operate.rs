@@ -8,8 +8,9 @@ mod common;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Stdio};
 
-use common::{Client, Directory, guarded, hostile, mcrs, memcached, ours, run, script};
-use memcache_core::ServerConfig;
+use common::{Client, Directory, guarded, hostile, mcrs, memcached, ours, proxy_of, run, script};
+use memcache_core::internal::admin::{PROXY_STAT_GROUPS, STAT_GROUPS};
+use memcache_core::{ServerConfig, Ttl};
 use serde_json::Value;
 
 /// Runs a test with a server of ours, and with a real memcached. Both have five items, of which one
@@ -70,6 +71,49 @@ fn statistics_are_a_table_or_an_object() {
         assert_eq!(cell(&table(&["stats", server, "sizes"]), "sizes_status"), "disabled");
         assert!(table(&["stats", server, "conns"]).contains(":state"));
     });
+}
+
+#[test]
+fn groups_of_a_proxy_are_printed() {
+    let (_backend, backend) = ours(ServerConfig::default());
+    let (_proxy, proxy) = proxy_of(&backend);
+    let help = run(&["stats", "--help"]).1;
+    for group in STAT_GROUPS.iter().chain(&PROXY_STAT_GROUPS).chain(&["detail"]) {
+        assert_eq!(run(&["stats", &proxy, group]).0, 0, "{group}");
+        assert!(help.contains(group), "{group}: {help}");
+    }
+    assert_eq!(cell(&table(&["stats", &proxy, "proxypools"]), "pool:1:name"), "main");
+    // No host has so long a name.
+    let word = "x".repeat(70);
+    let (status, out, said) = run(&["stats", &backend, &word]);
+    assert!(status == 69 && out.contains("curr_items"), "{out}");
+    assert!(said.contains("; the groups are items, slabs,") && said.lines().count() == 1, "{said}");
+    assert!(!run(&["stats", &backend, "127.0.0.1:1"]).2.contains("the groups are"));
+    let (status, _, said) = run(&["watch", &proxy, "proxyreq"]);
+    assert!(status == 64 && said.ends_with(", proxyuser, got \"proxyreq\"\n"), "{said}");
+}
+
+#[test]
+fn items_of_a_proxy_are_in_its_backends() {
+    let (_backend, backend) = ours(ServerConfig::default());
+    fill(&backend);
+    let (proxy, address) = proxy_of(&backend);
+    let expected = format!("mcrs: {address} is a proxy: its backends have the items, so name these\n");
+    let directory = Directory::new();
+    assert_eq!(
+        run(&["dump", &address, "--out", &directory.path("f")]),
+        (69, String::new(), expected.clone())
+    );
+    assert!(directory.names().is_empty());
+    let (status, _, said) = run(&["keys", &address, &backend]);
+    assert_eq!((status, said), (69, expected));
+    // Routes to `local` store items here.
+    proxy.cache().set("own", "x", Ttl::Never).unwrap();
+    let warning = format!("warning: {address} is a proxy: these are the items of its own cache alone\n");
+    let (status, out, said) = run(&["keys", &address]);
+    assert_eq!((status, out.lines().count(), &said), (0, 2, &warning));
+    let (status, _, said) = run(&["dump", &address, "--out", &directory.path("f")]);
+    assert!(status == 0 && said.starts_with(&warning), "{said}");
 }
 
 #[test]

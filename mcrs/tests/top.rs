@@ -8,7 +8,7 @@ mod common;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Client, Directory, hostile, mcrs, memcached, ours, run};
+use common::{Client, Directory, hostile, mcrs, memcached, ours, proxy_of, run};
 use memcache_core::{Listen, Server, ServerConfig};
 use serde_json::Value;
 
@@ -135,6 +135,25 @@ impl Drop for Load {
             drop(stop);
             let _ = thread.join();
         }
+    }
+}
+
+#[test]
+fn a_proxy_shows_the_requests_of_its_clients() {
+    let (_backend, backend) = ours(ServerConfig::default());
+    let (_proxy, proxy) = proxy_of(&backend);
+    let _load = Load::new(&proxy);
+    let begun = Instant::now();
+    loop {
+        let (status, out, said) = run(&["top", &proxy, "--once", "--json", "--interval", "0.2"]);
+        assert_eq!((status, said.as_str()), (0, ""));
+        let object: Value = serde_json::from_str(&out).unwrap();
+        let rate = |name: &str| object["rates"][name].as_f64().unwrap();
+        if rate("gets") > 0.0 && rate("sets") > 0.0 {
+            assert_eq!((&object["rates"]["hits"], &object["hit_ratio"]), (&Value::Null, &Value::Null));
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{out}");
     }
 }
 

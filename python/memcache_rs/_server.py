@@ -695,7 +695,8 @@ class Server(Runs):
 
         Args:
             group: ``""`` for the general statistics, ``"items"``, ``"slabs"``, ``"sizes"``,
-                ``"quotas"``, ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``.
+                ``"quotas"``, ``"settings"``, ``"conns"``, ``"latency"`` or ``"hotkeys"``. A
+                proxy also has ``"proxy"``, ``"proxyfuncs"``, ``"proxybe"`` and ``"proxypools"``.
 
         Returns:
             The statistics by name. Whole numbers are int, all others str.

@@ -31,7 +31,10 @@ pub use self::metrics::{
 };
 pub use self::proxy::{ProxyBackendStats, ProxyNameStats, ProxyPoolStats, ProxyStats, proxy_stats};
 pub use self::server::{VERSION, flush};
-pub use self::stats::{binary as binary_stats, each as each_stat, reset as reset_stats};
+pub use self::stats::{
+    GROUPS as STAT_GROUPS, PROXY_GROUPS as PROXY_STAT_GROUPS, binary as binary_stats, each as each_stat,
+    reset as reset_stats,
+};
 pub use self::upload::NodesUpload;
 use crate::protocol::commands::{self, Admin, Kind};
 use crate::protocol::text;

@@ -27,6 +27,13 @@ fn yes(on: bool) -> &'static str {
     if on { "yes" } else { "no" }
 }
 
+/// The groups of statistics that [`each`] knows, beside the general ones.
+pub const GROUPS: [&str; 8] =
+    ["items", "slabs", "sizes", "quotas", "settings", "conns", "latency", "hotkeys"];
+
+/// The groups of statistics of a proxy. memcached does not have the last one.
+pub const PROXY_GROUPS: [&str; 4] = ["proxy", "proxyfuncs", "proxybe", "proxypools"];
+
 /// Carries out a `stats` line.
 pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     let context = ctx.context;
@@ -56,8 +63,7 @@ pub fn stats(ctx: &mut AdminContext<'_>, tokens: &Tokens<'_>) -> Outcome {
     }
     if let Some(program) = &context.proxy {
         // As in memcached, the first word that the client abbreviates.
-        let words = ["proxy", "proxyfuncs", "proxybe", "proxypools"];
-        let word = words.into_iter().find(|word| tokens.abbreviates(1, word));
+        let word = PROXY_GROUPS.into_iter().find(|word| tokens.abbreviates(1, word));
         if let Some(group) = word.and_then(proxy::group) {
             group(context, &**program, Lines::Text(ctx.out.bytes()));
             return Outcome::Done;
@@ -122,10 +128,9 @@ pub fn binary(context: &ServerState, group: &[u8], echo: Echo, out: &mut Output)
     Some(Outcome::Done)
 }
 
-/// Calls `each` with the names and values of a group of statistics: `""`, `items`, `slabs`,
-/// `sizes`, `quotas`, `settings`, `conns`, `latency` or `hotkeys`, with or without a number. Those
-/// of a proxy are `proxy`, `proxyfuncs`, `proxybe` and `proxypools`. Returns `false` for another
-/// group.
+/// Calls `each` with the names and values of a group of statistics: `""`, one of [`GROUPS`], or
+/// for a proxy one of [`PROXY_GROUPS`]. A space and a number may follow `hotkeys`. Returns `false`
+/// for another group.
 pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)) -> bool {
     let out = Lines::Program(each);
     match group {

@@ -293,10 +293,10 @@ impl Server {
 
     /// Returns the statistics of `group`, as the command `stats` reports them: name and value.
     ///
-    /// The groups are `""` (general), `items`, `slabs`, `sizes`, `settings`, `conns`, `latency` and
-    /// `hotkeys`, which a space and a number of keys may follow. A proxy also has `proxy`,
-    /// `proxyfuncs`, `proxybe` and `proxypools`. Returns `None` for any other group. Settles the
-    /// server first, as [`Server::cache`] does.
+    /// The groups are `""` (general), `items`, `slabs`, `sizes`, `quotas`, `settings`, `conns`,
+    /// `latency` and `hotkeys`, which a space and a number of keys may follow. A proxy also has
+    /// `proxy`, `proxyfuncs`, `proxybe` and `proxypools`. Returns `None` for any other group.
+    /// Settles the server first, as [`Server::cache`] does.
     pub fn stats(&self, group: &str) -> Option<Vec<(String, String)>> {
         if self.context.config.settles {
             self.settle(SETTLE_TIME);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 
 use super::sample::Sample;
+use crate::reply::Stats;
 
 /// Samples that the history has.
 const HISTORY: usize = 120;
@@ -255,13 +256,34 @@ impl Rates {
         if old.number("pid") != new.number("pid") || old.number("uptime") > new.number("uptime") {
             return None;
         }
-        let rate = |name| {
-            let (from, to) = (old.stats.number(name)?, new.stats.number(name)?);
-            Some(to.checked_sub(from)? as f64 / seconds)
-        };
+        let per_second = |from: u64, to: u64| Some(to.checked_sub(from)? as f64 / seconds);
+        let rate = |name| per_second(old.stats.number(name)?, new.stats.number(name)?);
         let busy =
             |sample: &Sample| Some(sample.stats.float("rusage_user")? + sample.stats.float("rusage_system")?);
         let cpu = busy(old).zip(busy(new)).map(|(from, to)| (to - from) / seconds);
+        let rates = Self {
+            evictions: rate("evictions"),
+            received: rate("bytes_read"),
+            sent: rate("bytes_written"),
+            cpu: cpu.filter(|cpu| *cpu >= 0.0),
+            ..Self::default()
+        };
+        // The general statistics of a proxy have the requests for its own cache alone. A proxy does
+        // not count hits.
+        if let Some((old, new)) = old.proxy.as_ref().zip(new.proxy.as_ref()) {
+            let count = |stats: &Stats, commands: &[&str]| {
+                let counts = commands.iter().filter_map(|word| stats.number(&format!("cmd_{word}")));
+                counts.fold(0, u64::saturating_add)
+            };
+            let rate = |commands: &[&str]| per_second(count(old, commands), count(new, commands));
+            return Some(Self {
+                gets: rate(&["get", "gets", "gat", "gats", "mg"]),
+                sets: rate(&["set", "add", "replace", "append", "prepend", "cas", "ms"]),
+                deletes: rate(&["delete", "md"]),
+                touches: rate(&["touch"]),
+                ..rates
+            });
+        }
         Some(Self {
             gets: rate("cmd_get"),
             hits: rate("get_hits"),
@@ -269,10 +291,7 @@ impl Rates {
             sets: rate("cmd_set"),
             deletes: sum(rate("delete_hits"), rate("delete_misses")),
             touches: rate("cmd_touch"),
-            evictions: rate("evictions"),
-            received: rate("bytes_read"),
-            sent: rate("bytes_written"),
-            cpu: cpu.filter(|cpu| *cpu >= 0.0),
+            ..rates
         })
     }
 
@@ -338,6 +357,24 @@ pub mod tests {
         take(&mut model, 1, 4, "pid=2 uptime=13 cmd_get=50");
         assert_eq!((model.total(|rates| rates.gets), model.sum("cmd_get")), (Some(150.0), 350));
         assert_eq!(model.history, [0, 102]);
+    }
+
+    #[test]
+    fn a_proxy_counts_the_requests_of_its_clients() {
+        let proxy = |second: u64, requests: u64| {
+            let mut own = sample(second, &format!("pid=1 uptime={second} cmd_get=9 get_hits=9 bytes_read=0"));
+            let mut stats = Stats::default();
+            for word in ["get", "mg", "gat", "ms", "md", "touch", "incr"] {
+                assert!(stats.push(format!("STAT cmd_{word} {requests}").as_bytes()));
+            }
+            own.proxy = Some(stats);
+            own
+        };
+        let rates = Rates::between(&proxy(1, 10), &proxy(2, 15)).unwrap_or_default();
+        assert_eq!((rates.gets, rates.sets, rates.deletes), (Some(15.0), Some(5.0), Some(5.0)));
+        assert_eq!((rates.touches, rates.hits, rates.received), (Some(5.0), None, Some(0.0)));
+        let reset = Rates::between(&proxy(1, 10), &proxy(2, 0)).unwrap_or_default();
+        assert_eq!(reset.gets, None);
     }
 
     #[test]

@@ -78,6 +78,7 @@ impl Connected {
         let stats = connection.need_stats("")?;
         // The server has counted at some moment between its request and its answer.
         let taken = (asked + begun.elapsed()) / 2;
+        let proxy = if stats.is_proxy() { connection.stats("proxy")? } else { None };
         let classes = match slabs::classes(connection) {
             // Other servers may have no slabs.
             Err(failure) if failure.status == INCOMPLETE => Vec::new(),
@@ -90,6 +91,6 @@ impl Connected {
         };
         let hot = group("hotkeys", &mut self.has_hot)?.map(|stats| HotKeys::read(&stats));
         let latency = group("latency", &mut self.has_latency)?.map(|stats| Latency::read(&stats));
-        Ok(Sample { taken, round_trip, stats, classes, hot, latency })
+        Ok(Sample { taken, round_trip, stats, proxy, classes, hot, latency })
     }
 }

@@ -15,6 +15,8 @@ pub struct Sample {
     pub round_trip: Duration,
     /// The answer to `stats`.
     pub stats: Stats,
+    /// The answer to `stats proxy`, or `None` if the server is not a proxy.
+    pub proxy: Option<Stats>,
     /// The slab classes that have pages.
     pub classes: Vec<Class>,
     /// The answer to `stats hotkeys`, or `None` if the server does not have it.

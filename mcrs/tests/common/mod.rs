@@ -13,7 +13,7 @@ use std::thread;
 use memcache_compat::server::{Server as Program, Target};
 use memcache_core::internal::persist::{Block, Codec, Entry, SnapshotInfo, Summary, header, trailer};
 use memcache_core::{
-    AuthConfig, AuthMethod, BoundAddress, CacheConfig, Listen, Passwords, Server, ServerConfig,
+    AuthConfig, AuthMethod, BoundAddress, CacheConfig, Listen, Passwords, ProxyConfig, Server, ServerConfig,
 };
 
 /// Returns the program with these arguments.
@@ -60,6 +60,12 @@ pub fn ours(config: ServerConfig) -> (Server, String) {
     let server = Server::start(ServerConfig { listen, ..config }).unwrap();
     let address = address(&server).to_string();
     (server, address)
+}
+
+/// A proxy whose only backend is at an address.
+pub fn proxy_of(backend: &str) -> (Server, String) {
+    let text = format!("route = 'main'\npools.main.backends = ['{backend}']\n");
+    ours(ServerConfig { proxy: Some(ProxyConfig::Text(text)), ..ServerConfig::default() })
 }
 
 /// A server that wants the name `ada` and the password `secret`.
