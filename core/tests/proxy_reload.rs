@@ -129,7 +129,10 @@ fn a_bad_file_changes_nothing_and_says_why() {
         ("route = 'q'\n", ":1: route: there is no pool or route \"q\""),
         ("route = ", ":1: "),
         (&*"#".repeat(2 << 20), ": cannot be read: it has more than 1048576 bytes"),
-        (&(good.clone() + "[pools.p.tls]\nca = 'none.pem'\n"), ": pools.p.tls: "),
+        (
+            &(good.clone() + "[pools.p.tls]\nca = 'none.pem'\n"),
+            ":4: pools.p.tls: failed to load the CA certificate ",
+        ),
     ];
     for (text, reason) in cases {
         file.write(text);

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use super::config::{Configuration, MAX_BACKENDS, MAX_TEXT, read};
+use super::config::{ConfigFault, Configuration, MAX_BACKENDS, MAX_TEXT, read};
 use super::engine::Host;
 use super::loaded::{Loaded, Shared};
 use super::names::{Name, Names, Query};
@@ -247,20 +247,21 @@ fn load(from: &ProxyConfig) -> Result<Configuration, ProxyError> {
         ProxyConfig::Source(source) => return load_made(&source.make()?),
         ProxyConfig::Program(_) => return Err(unread(&"a program has no file")),
     };
-    let mut configuration = read(text).map_err(|e| fault(from, Some(e.line), &e.message))?;
-    configuration.routes.read_certificates(directory).map_err(|e| unread(&e))?;
-    Ok(configuration)
+    read_with_certificates(text, directory).map_err(|e| fault(from, Some(e.line), &e.message))
 }
 
 /// Reads a configuration that was made from another file. Mistakes name that file.
 fn load_made(made: &SourceText) -> Result<Configuration, ProxyError> {
-    let fault = |line: usize, reason: &dyn Display| ProxyError {
+    read_with_certificates(&made.text, Path::new("")).map_err(|e| ProxyError {
         file: Some(made.file.clone()),
-        line: line.checked_sub(1).and_then(|at| made.lines.get(at)).copied(),
-        message: reason.to_string(),
-    };
-    let mut configuration = read(&made.text).map_err(|e| fault(e.line, &e.message))?;
-    configuration.routes.read_certificates(Path::new("")).map_err(|e| fault(0, &e))?;
+        line: e.line.checked_sub(1).and_then(|at| made.lines.get(at)).copied(),
+        message: e.message,
+    })
+}
+
+fn read_with_certificates(text: &str, directory: &Path) -> Result<Configuration, ConfigFault> {
+    let mut configuration = read(text)?;
+    configuration.routes.read_certificates(directory)?;
     Ok(configuration)
 }
 

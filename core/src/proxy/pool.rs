@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::backend::Backend;
 use super::bounds::Bounds;
+use super::config::ConfigFault;
 use super::distribution::{Distribution, Placement};
 use super::filter::KeyFilter;
 use super::hash::{KeyHash, xxh3};
@@ -43,6 +44,8 @@ pub struct Pool {
     pub bounds: Bounds,
     /// The requests to log. `None` for none.
     pub log: Option<LogRules>,
+    /// The line of `tls` in the configuration.
+    pub tls_line: usize,
     /// The rules of TLS, once the files of `bounds.tls` are read.
     pub rules: Option<Arc<ClientRules>>,
     /// The health of its backends, if they are probed.
@@ -77,6 +80,7 @@ impl Pool {
             filter,
             bounds,
             log: None,
+            tls_line: 0,
             rules: None,
             health: None,
             points,
@@ -88,10 +92,11 @@ impl Pool {
     /// Reads the certificates and keys of TLS, whose paths are relative to `directory`.
     ///
     /// # Errors
-    /// A file cannot be read or used. The text is one line.
-    pub fn read_certificates(&mut self, directory: &Path) -> Result<(), String> {
+    /// A file cannot be read or used.
+    pub fn read_certificates(&mut self, directory: &Path) -> Result<(), ConfigFault> {
         let rules = self.bounds.tls.as_ref().map(|files| client_rules(files, directory)).transpose();
-        self.rules = rules.map_err(|e| format!("pools.{}.tls: {e}", self.name))?;
+        let fault = |e| ConfigFault { line: self.tls_line, message: format!("pools.{}.tls: {e}", self.name) };
+        self.rules = rules.map_err(fault)?;
         Ok(())
     }
 

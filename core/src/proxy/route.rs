@@ -8,6 +8,7 @@ use memchr::memmem;
 
 use super::bucket::Limit;
 use super::command::Command;
+use super::config::ConfigFault;
 use super::hot::HotCache;
 use super::pool::Pool;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -63,8 +64,8 @@ impl Routes {
     /// in `directory`, that of the configuration.
     ///
     /// # Errors
-    /// A file cannot be read or used. The text is one line.
-    pub fn read_certificates(&mut self, directory: &Path) -> Result<(), String> {
+    /// A file cannot be read or used.
+    pub fn read_certificates(&mut self, directory: &Path) -> Result<(), ConfigFault> {
         self.pools.iter_mut().try_for_each(|pool| pool.read_certificates(directory))
     }
 

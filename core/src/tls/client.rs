@@ -26,10 +26,10 @@ pub fn client_rules(files: &ClientFiles, directory: &Path) -> Result<Arc<ClientR
     let at = |path: &PathBuf| directory.join(path);
     let verifier: Arc<dyn ServerCertVerifier> = match files.ca.as_ref().map(at) {
         Some(path) => {
-            let authorities = Arc::new(read_authorities(&Source::File(&path))?);
-            WebPkiServerVerifier::builder_with_provider(authorities, Arc::clone(&provider))
+            let authorities = read_authorities(&Source::File(&path)).map_err(|e| e.to_string())?;
+            WebPkiServerVerifier::builder_with_provider(Arc::new(authorities), Arc::clone(&provider))
                 .build()
-                .map_err(|e| format!("Error loading the CA certificate: {} : {e}", path.display()))?
+                .map_err(|e| format!("failed to load the CA certificate {}: {e}", path.display()))?
         }
         None => Arc::new(AnyServer(Arc::clone(&provider))),
     };
@@ -42,7 +42,7 @@ pub fn client_rules(files: &ClientFiles, directory: &Path) -> Result<Arc<ClientR
         Some((chain, key)) => {
             let (chain, key) = (at(chain), at(key));
             let (chain, key) = (Source::File(&chain), Source::File(&key));
-            let own = read_certificate(&chain, &key, KeyFormat::Pem, &provider)?;
+            let own = read_certificate(&chain, &key, KeyFormat::Pem, &provider).map_err(|e| e.to_string())?;
             builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(own)))
         }
         None => builder.with_no_client_auth(),

@@ -1,6 +1,7 @@
 //! Certificates and keys, read from files or from memory and checked.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::fmt::Display;
 use std::path::Path;
 
@@ -31,12 +32,34 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Returns the error line for `what`, in memcached's words.
-    fn refused(&self, what: &str, why: &dyn Display) -> String {
-        match self {
-            Self::File(path) => format!("Error loading the {what}: {} : {why}", path.display()),
-            Self::Memory(_) => format!("Error loading the {what}: (memory) : {why}"),
-        }
+    fn refused(&self, what: &'static str, why: &dyn Display) -> Unusable {
+        let place = match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Memory(_) => "(memory)".into(),
+        };
+        Unusable { what, place, why: why.to_string() }
+    }
+}
+
+/// A certificate or a key that cannot be used.
+#[derive(Debug)]
+pub(super) struct Unusable {
+    what: &'static str,
+    place: String,
+    why: String,
+}
+
+impl Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, place, why } = self;
+        write!(f, "failed to load the {what} {place}: {why}")
+    }
+}
+
+/// The line in memcached's words.
+impl From<Unusable> for String {
+    fn from(Unusable { what, place, why }: Unusable) -> Self {
+        format!("Error loading the {what}: {place} : {why}")
     }
 }
 
@@ -46,7 +69,7 @@ pub(super) fn read_certificate(
     key: &Source<'_>,
     format: KeyFormat,
     provider: &CryptoProvider,
-) -> Result<CertifiedKey, String> {
+) -> Result<CertifiedKey, Unusable> {
     let chain = certificates(chain).map_err(|e| chain.refused("certificate chain", &e))?;
     let refused = |why: &dyn Display| key.refused("key", why);
     let key = private_key(key, format).map_err(|e| refused(&e))?;
@@ -62,7 +85,7 @@ pub(super) fn read_certificate(
 }
 
 /// Reads the certificates of authorities.
-pub(super) fn read_authorities(source: &Source<'_>) -> Result<RootCertStore, String> {
+pub(super) fn read_authorities(source: &Source<'_>) -> Result<RootCertStore, Unusable> {
     let refused = |why: &dyn Display| source.refused("CA certificate", why);
     let mut store = RootCertStore::empty();
     for certificate in certificates(source).map_err(|e| refused(&e))? {

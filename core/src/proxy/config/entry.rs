@@ -127,6 +127,11 @@ impl<'a> Entry<'a> {
         Err(ConfigFault::new(self.text, &self.value.span(), &format!("{}: {message}", self.name)))
     }
 
+    /// Returns the number of its line, from 1.
+    pub fn number_of_line(&self) -> usize {
+        line_of(self.text, &self.value.span())
+    }
+
     /// Fails for a value that cannot be used.
     pub fn wanted<T>(&self, what: &str) -> Result<T, ConfigFault> {
         let got = match self.value.get_ref() {

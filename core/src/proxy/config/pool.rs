@@ -86,6 +86,7 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
     let mut pool = Pool::new(name, fixed.collect(), distribution, key_hash, filter, points, seed);
     pool.members = (members.len() > pool.backends.len()).then_some(members);
     pool.bounds = bounds(table)?;
+    pool.tls_line = table.get("tls").map_or(0, |entry| entry.number_of_line());
     if let Some(entry) = table.get("health") {
         pool.health = Some(PoolHealth::new(health(&entry.table()?)?, pool.backends.len()));
     }
