@@ -33,6 +33,7 @@ mod watch;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
+use clap::error::ErrorKind as Mistake;
 use clap::{Parser, Subcommand};
 use memcache_core::internal::base::stderr::write_line;
 
@@ -58,9 +59,11 @@ Examples:
   mcrs top cache1 cache2                          watch two servers live
   mcrs stats cache1 cache2                        compare their statistics
   mcrs keys cache1 --sort size --limit 10         find the largest items
+  mcrs proxy check proxy.toml                     check the configuration of a proxy
 
 Exit status: 0 if everything is done; 1 if an item was not stored, a snapshot is damaged, or a
-server answers with an error; 64 wrong usage; 65 not a snapshot; 69 no usable server; 74 file error; 75 server busy; 77 not permitted.";
+server answers with an error; 64 wrong usage; 65 not a snapshot, or a wrong configuration of a
+proxy; 69 no usable server; 74 file error; 75 server busy; 77 not permitted.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -115,11 +118,23 @@ fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// Returns the failure of a wrong command line in one line: the first paragraph of clap's message.
+/// Returns the failure of a wrong command line in one line: the first paragraph of clap's message,
+/// and the command whose help tells more.
 fn usage(error: &clap::Error) -> Failure {
     let text = error.to_string();
-    let first = text.split("\n\n").next().unwrap_or_default();
-    let line = first.split_whitespace().collect::<Vec<_>>().join(" ");
-    let line = line.strip_prefix("error: ").unwrap_or(&line);
-    Failure::new(USAGE, format!("{line}; mcrs --help tells more"))
+    let line = match error.kind() {
+        // The text is the help.
+        Mistake::DisplayHelpOnMissingArgumentOrSubcommand | Mistake::MissingSubcommand => {
+            "a command is missing".into()
+        }
+        _ => {
+            let first = text.split("\n\n").next().unwrap_or_default();
+            let words = first.strip_prefix("error: ").unwrap_or(first).split_whitespace();
+            words.collect::<Vec<_>>().join(" ")
+        }
+    };
+    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("mcrs");
+    let words = usage.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()));
+    let command = words.collect::<Vec<_>>().join(" ");
+    Failure::new(USAGE, format!("{line}; {command} --help tells more"))
 }

@@ -1,14 +1,15 @@
 //! `mcrs proxy`: checks the configuration of a proxy, and explains where a request goes.
 
 use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use memcache_core::ProxyError;
+use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::proxy::backend::Backend;
 use memcache_core::internal::proxy::command::Command;
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
@@ -21,7 +22,11 @@ use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, 
 use memcache_proxy_lua::routelib;
 
 use crate::failure::{DATA, Failure, USAGE};
+use crate::load::open;
 use crate::print;
+
+/// Endings of the files of other proxies.
+const FOREIGN: [&str; 4] = ["json", "yml", "yaml", "conf"];
 
 /// Checks the configuration of a proxy, or explains where a request goes
 #[derive(Args, Debug)]
@@ -37,17 +42,22 @@ enum ProxyCommand {
 }
 
 /// Checks a configuration and prints its pools and routes
+///
+/// Lines on standard error that begin with "warning:" name parts that have no effect.
 #[derive(Args, Debug)]
 struct CheckArguments {
-    /// The configuration, in TOML
+    /// The configuration in TOML, or of routelib if the name ends in .lua. - is standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
+    /// Do not open the certificates and keys that the configuration names
+    #[arg(long)]
+    no_certificates: bool,
 }
 
 /// Prints the backends that a request reaches, and why, if the others are up and have the item
 #[derive(Args, Debug)]
 struct ExplainArguments {
-    /// The configuration, in TOML
+    /// The configuration, as of check
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// The key of the request
@@ -62,6 +72,9 @@ struct ExplainArguments {
     /// A backend or a pool that does not have the item
     #[arg(long, value_name = "NAME")]
     missing: Vec<String>,
+    /// The tag of the listener that the client uses
+    #[arg(long, value_name = "TAG")]
+    tag: Option<String>,
     /// The time, in Unix seconds [default: now]
     #[arg(long, value_name = "SECONDS")]
     at: Option<u64>,
@@ -72,30 +85,92 @@ struct ExplainArguments {
 
 /// Runs `mcrs proxy`.
 ///
-    /// The tag of the listener that the client uses
-    #[arg(long, value_name = "TAG")]
-    tag: Option<String>,
 /// # Errors
 /// The configuration cannot be read, or is wrong.
 pub fn run(arguments: ProxyArguments) -> Result<(), Failure> {
     match arguments.command {
-        ProxyCommand::Check(arguments) => print(&tree(&read(&arguments.file)?)),
+        ProxyCommand::Check(arguments) => check(&arguments),
         ProxyCommand::Explain(arguments) => print(&explained(arguments)?),
     }
 }
 
-fn read(path: &Path) -> Result<Routes, Failure> {
-    if path.extension() == Some("lua".as_ref()) {
-        return read_routelib(path).map_err(|mistake| Failure::new(DATA, mistake.to_string()));
+fn check(arguments: &CheckArguments) -> Result<(), Failure> {
+    let (name, mut routes) = read(&arguments.file)?;
+    if !arguments.no_certificates {
+        let directory = arguments.file.parent().unwrap_or(Path::new(""));
+        let wrong = |fault| Failure::new(DATA, format!("{name}:{fault}"));
+        routes.read_certificates(directory).map_err(wrong)?;
     }
-    let name = path.display().to_string();
+    for warning in warnings(&routes) {
+        write_line(&format!("warning: {name}: {warning}"));
+    }
+    print(&tree(&routes))
+}
+
+/// Reads a configuration. Returns its name for messages, too.
+fn read(path: &Path) -> Result<(String, Routes), Failure> {
+    let (name, file) = open(path)?;
     let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes))
+    file.take(MAX_TEXT as u64 + 1)
+        .read_to_end(&mut bytes)
         .map_err(|error| Failure::file("read", &name, &error))?;
+    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+    if ending == "lua" {
+        let routes = read_routelib(path).map_err(|mistake| Failure::new(DATA, mistake.to_string()))?;
+        return Ok((name, routes));
+    }
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(DATA, format!("{name}: a configuration must be UTF-8")))?;
-    config::parse(&text).map_err(|fault| Failure::new(DATA, format!("{name}:{fault}")))
+    match config::parse(&text) {
+        Ok(routes) => Ok((name, routes)),
+        Err(fault) => {
+            let is_foreign = FOREIGN.contains(&ending);
+            let hint = if is_foreign { "; a configuration is TOML: see docs/proxy-from.md" } else { "" };
+            Err(Failure::new(DATA, format!("{name}:{fault}{hint}")))
+        }
+    }
+}
+
+/// Returns what has no effect, one line each.
+fn warnings(routes: &Routes) -> Vec<String> {
+    let mut used = vec![false; routes.nodes.len()];
+    let mut nodes: Vec<NodeId> = routes.listeners.iter().map(|(_, node)| *node).collect();
+    nodes.push(routes.root);
+    while let Some(node) = nodes.pop() {
+        if let Some(used @ false) = used.get_mut(node) {
+            *used = true;
+            nodes.extend(routes.nodes.get(node).map(Route::children).unwrap_or_default());
+        }
+    }
+    let used = |node: NodeId| used.get(node).is_some_and(|used| *used);
+    let mut lines = Vec::new();
+    for (node, route) in routes.nodes.iter().enumerate() {
+        match route {
+            Route::Pool(pool) if !used(node) => {
+                let name = routes.pools.get(*pool).map(|pool| pool.name.as_str()).unwrap_or_default();
+                lines.push(format!("nothing uses the pool {name}"));
+            }
+            Route::ByPrefix { prefixes, .. } => {
+                let never = prefixes.iter().filter(|(prefix, _)| has_end(prefix));
+                lines.extend(never.map(|(prefix, _)| format!("by_prefix: no key begins with {prefix:?}")));
+            }
+            Route::ByPart { start, stop, parts, .. } => {
+                let is_never =
+                    |part: &str| has_end(start) || has_end(stop) || has_end(part) || part.contains(stop);
+                let never = parts.iter().filter(|(part, _)| is_never(part));
+                lines.extend(never.map(|(part, _)| format!("by_part: no key has the part {part:?}")));
+            }
+            _ => {}
+        }
+    }
+    let unused = routes.names.iter().filter(|(_, node)| !used(*node));
+    lines.extend(unused.map(|(name, _)| format!("nothing uses the route {name}")));
+    lines
+}
+
+/// Returns whether a text has a character that ends a key.
+fn has_end(text: &str) -> bool {
+    text.contains([' ', '\n'])
 }
 
 /// Reads a configuration of routelib.
@@ -279,7 +354,7 @@ fn title(routes: &Routes, node: NodeId) -> String {
 }
 
 fn explained(arguments: ExplainArguments) -> Result<String, Failure> {
-    let routes = read(&arguments.file)?;
+    let (_, routes) = read(&arguments.file)?;
     let Some(command) = Command::named(&arguments.command) else {
         return Err(Failure::new(
             USAGE,
@@ -297,6 +372,14 @@ fn explained(arguments: ExplainArguments) -> Result<String, Failure> {
     if let Some(name) = arguments.down.iter().chain(&arguments.missing).find(|name| !known(name)) {
         return Err(Failure::new(USAGE, format!("there is no backend or pool {name:?}")));
     }
+    let root = match &arguments.tag {
+        None => routes.root,
+        Some(tag) => {
+            let found = routes.listeners.iter().find(|(own, _)| own.to_string() == *tag);
+            let none = || Failure::new(USAGE, format!("there is no route of listeners with tag {tag:?}"));
+            found.ok_or_else(none)?.1
+        }
+    };
     let now = || SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let pretence = Pretence {
         down: HashSet::from_iter(arguments.down),
@@ -313,6 +396,7 @@ fn explained(arguments: ExplainArguments) -> Result<String, Failure> {
 /// Words for events.
 struct Explanation<'a> {
     routes: &'a Routes,
+    command: &'static Command,
     /// The backend that each send reached.
     sends: Vec<(usize, String)>,
 }
@@ -373,14 +457,6 @@ impl Explanation<'_> {
         self.sends.push((send.number, name));
         line
     }
-    let root = match &arguments.tag {
-        None => routes.root,
-        Some(tag) => {
-            let found = routes.listeners.iter().find(|(own, _)| own.to_string() == *tag);
-            let none = || Failure::new(USAGE, format!("there is no route of listeners with tag {tag:?}"));
-            found.ok_or_else(none)?.1
-        }
-    };
 
     fn answer(&self, outcome: &Outcome) -> String {
         match outcome.source {
@@ -397,7 +473,6 @@ impl Explanation<'_> {
             Source::Late => "an error, because no reply came in time".into(),
             Source::Error(node) => match self.routes.nodes.get(node) {
                 Some(Route::Error(text)) => format!("SERVER_ERROR {text}"),
-    command: &'static Command,
                 _ => "an error".into(),
             },
         }

@@ -38,9 +38,35 @@ fn wrong_usage_gives_one_line_and_64() {
         assert_eq!((status, out.len(), said.lines().count()), (64, 0, 1), "{arguments:?}: {said}");
         assert!(said.starts_with("mcrs: "), "{said}");
     }
+    let cases: &[(&[&str], &str)] = &[
+        (&[], "a command is missing; mcrs --help tells more"),
+        (&["proxy"], "a command is missing; mcrs proxy --help tells more"),
+        (
+            &["proxy", "check"],
+            "the following required arguments were not provided: <FILE>; mcrs proxy check --help tells more",
+        ),
+        (&["dump", "a:1", "--x"], "unexpected argument '--x' found; mcrs dump --help tells more"),
+        (&["nonsense"], "unrecognized subcommand 'nonsense'; mcrs --help tells more"),
+        (
+            &["stats", "items", "slabs"],
+            "one group is allowed, got items and slabs; mcrs stats --help tells more",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        assert_eq!(run(arguments), (64, String::new(), format!("mcrs: {expected}\n")));
+    }
     let (status, out, said) = run(&["--help"]);
     assert!(status == 0 && said.is_empty() && out.contains("mcrs dump cache1:11211 | mcrs load"));
     assert_eq!(run(&["--version"]).1, concat!("mcrs ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn a_configuration_may_come_from_a_pipe() {
+    let check = |text: &str| run_with(text.as_bytes(), &["proxy", "check", "-"]);
+    let (status, out, said) = check("route = 'a'\npools.a.backends = ['a']\n");
+    assert!(status == 0 && out.contains("a: 1 backend") && said.is_empty(), "{out}{said}");
+    let expected = "mcrs: standard input:1: route: there is no pool or route \"b\"\n";
+    assert_eq!(check("route = 'b'\n"), (65, String::new(), expected.into()));
 }
 
 #[test]
