@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::engine::{Client, Engine, Host};
 use memcache_core::internal::proxy::failure::Reason;
 use memcache_core::internal::proxy::gets::{END, Gets};
@@ -37,7 +36,6 @@ pub struct LuaEngine {
     next: Option<(usize, u64)>,
     /// Machines that are in use or end.
     live: Vec<usize>,
-    clients: Slots<SlotId>,
     gets: Gets,
     /// Requests without an answer, and most of these. 0 for no limit.
     waiting: u64,
@@ -68,7 +66,6 @@ impl LuaEngine {
             current,
             next: None,
             live: vec![current],
-            clients: Slots::default(),
             gets: Gets::default(),
             waiting: 0,
             limit: loaded.active_limit(),
@@ -107,11 +104,7 @@ impl LuaEngine {
         for (asker, bytes) in answers.drain(..) {
             self.waiting -= 1;
             match asker {
-                Asker::Client(client) => {
-                    if let Some(slot) = self.clients.remove(client) {
-                        host.answers.answer(slot, &bytes);
-                    }
-                }
+                Asker::Client(slot) => host.answers.answer(slot, &bytes),
                 Asker::Get(get, key) => {
                     // A line of an error may end with these bytes. It stands among the items.
                     let whole = |item: &&[u8]| item.is_empty() || item.ends_with(b"\n");
@@ -165,8 +158,7 @@ impl Engine for LuaEngine {
         if requests.len() == 1
             && let Some(request) = requests.pop()
         {
-            let asker = Asker::Client(self.clients.add(client.slot));
-            self.begin_one(asker, &client, request, host);
+            self.begin_one(Asker::Client(client.slot), &client, request, host);
             return self.take_answers(host);
         }
         if requests.is_empty() {

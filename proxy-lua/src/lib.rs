@@ -12,6 +12,7 @@
 
 pub mod api;
 mod configurator;
+mod coroutine;
 pub mod counters;
 mod easing;
 mod engine;

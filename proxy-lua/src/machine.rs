@@ -1,27 +1,27 @@
 //! One virtual machine of a worker, with the requests that run in it.
 
-use std::time::Instant;
-
 use std::rc::Rc;
+use std::time::Instant;
 
 use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::proxy::engine::{Client, Host};
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::request::{ClientRequest, Quiet};
-use mlua::{AnyUserData, Lua, Thread, Value};
+use mlua::{Lua, LuaString, Value};
 
 use crate::api::constants::wait;
-use crate::api::context::{Call, coroutine};
+use crate::api::context::{self, Call};
 use crate::api::error;
 use crate::api::errors::{message, summary};
 use crate::api::log;
+use crate::coroutine::{Stack, Stop};
 use crate::loaded::Loaded;
-use crate::object::{Held, Object, Request, value_of};
+use crate::object::{Held, Object, Outcome, Request};
 use crate::response::{Response, code};
 use crate::slot;
 use crate::vm::{self, Budget, WorkerVm};
 use crate::wait::{End, Rank, State};
-use crate::worker::{After, Asker, Caller, Event, Shared, Target};
+use crate::worker::{After, Asker, Caller, Event, Shared, Target, Worker};
 
 /// Longest text of a function that a client gets.
 const TEXT_MAX: usize = 1024;
@@ -64,33 +64,9 @@ pub struct Machine {
     gc_at: usize,
 }
 
-/// The values with which a coroutine goes on.
-enum Go {
-    /// It begins with a request.
-    Begin(AnyUserData),
-    /// Its wait returns a value, and `true` if the time was over.
-    On { value: Option<Value>, late: bool },
-    /// Its wait fails.
-    Fail(String),
-}
-
-impl Go {
-    /// Resumes a coroutine. Returns the first values that it yields or returns.
-    fn resume(self, thread: &Thread) -> mlua::Result<(Value, Value, Value, Value)> {
-        match self {
-            Self::Begin(request) => thread.resume(request),
-            Self::On { value: None, late: false } => thread.resume(true),
-            Self::On { value: Some(value), late: false } => thread.resume((true, value)),
-            Self::On { value: None, late: true } => thread.resume((true, true)),
-            Self::On { value: Some(value), late: true } => thread.resume((true, value, true)),
-            Self::Fail(text) => thread.resume((false, text)),
-        }
-    }
-}
-
 /// The function of a context has ended.
 enum Ended {
-    Returned(Value),
+    Returned(Option<Outcome>),
     Failed,
     BadRequest,
 }
@@ -156,11 +132,14 @@ impl Machine {
         self.collect(host);
         self.budget.set(0);
         let command = request.command.number;
-        if !request.value().is_empty() && self.shared.borrow().is_full() {
-            host.links.counters().no_memory.add(1);
-            return answers.push((asker, NO_MEMORY.to_vec()));
-        }
-        let route = self.shared.borrow().route(command, request.key(), client.tag);
+        let route = {
+            let worker = self.shared.borrow();
+            if !request.value().is_empty() && worker.is_full() {
+                host.links.counters().no_memory.add(1);
+                return answers.push((asker, NO_MEMORY.to_vec()));
+            }
+            worker.route(command, request.key(), client.tag)
+        };
         let taken = route.map(|generator| slot::take(&self.lua, &self.shared, generator));
         let context = match taken {
             Some(Ok(context)) => context,
@@ -171,33 +150,23 @@ impl Machine {
             }
             None => return answers.push((asker, START_FAILURE.to_vec())),
         };
-        self.shared.borrow_mut().hold(context, request.value().len());
-        let (quiet, refusal) = (request.quiet, request.refusal);
-        let object = {
-            let mut worker = self.shared.borrow_mut();
-            let Some(one) = worker.contexts.get_mut(context) else { return };
-            one.waits.add();
-            one.caller = Some(Caller { asker, quiet, command, refusal });
-            (one.fd, one.common_name) = (client.fd, client.common_name.clone());
-            one.request.take()
+        let object = self.shared.borrow().contexts.get(context).and_then(|one| one.request.clone());
+        let object = object.map_or_else(|| Object::new(&self.lua, Request(None)), Ok);
+        let mut worker = self.shared.borrow_mut();
+        let Ok(object) = object else {
+            slot::give_back(&mut worker, context);
+            return answers.push((asker, START_FAILURE.to_vec()));
         };
-        let object = match object {
-            Some(object) => object,
-            None => match Object::new(&self.lua, Request(None)) {
-                Ok(object) => object,
-                Err(_) => {
-                    slot::give_back(&self.shared, context);
-                    return answers.push((asker, START_FAILURE.to_vec()));
-                }
-            },
-        };
+        worker.hold(context, request.value().len());
+        let Some(one) = worker.contexts.get_mut(context) else { return };
+        one.waits.add();
+        one.caller = Some(Caller { asker, quiet: request.quiet, command, refusal: request.refusal });
+        (one.fd, one.common_name) = (client.fd, client.common_name.clone());
         object.value.borrow_mut().0 = Some(request);
-        let lua = object.lua.clone();
-        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
-            one.request = Some(object);
-        }
+        one.request = Some(Rc::clone(&object));
+        drop(worker);
         self.active += 1;
-        self.start(context, lua, host, answers);
+        self.start(context, &object, host, answers);
         self.log(host);
     }
 
@@ -252,7 +221,7 @@ impl Machine {
         response.elapsed = now.saturating_duration_since(one.sent).as_micros().try_into().unwrap_or(u64::MAX);
         response.backend = one.to.as_ref().and_then(|(pool, at)| pool.names.get(*at).cloned());
         *one.response.value.borrow_mut() = response;
-        one.result = Value::UserData(one.response.lua.clone());
+        one.result = Some(Outcome::Response(Rc::clone(&one.response)));
         worker.events.push_back(Event::Reply { context, handle });
     }
 
@@ -263,33 +232,30 @@ impl Machine {
             match event {
                 None => break,
                 Some(Event::Reply { context, handle }) => {
-                    let rank = self.rank(context, handle);
-                    let resume = self.call_back(context, handle, rank);
+                    let resume = self.complete(context, handle);
                     self.log_reply(context, handle);
-                    self.remove(context);
-                    self.check(context, handle, resume);
+                    self.check(context, handle, resume, true);
                 }
-                Some(Event::Returned { context, handle, value, is_over }) => {
-                    let is_text = matches!(value, Value::String(_));
-                    self.set_result(context, handle, value);
-                    let resume = if is_text {
-                        self.complete(context, handle, Rank::Text);
-                        false
-                    } else {
-                        let rank = self.rank(context, handle);
-                        self.call_back(context, handle, rank)
-                    };
-                    if is_over {
-                        self.remove(context);
+                Some(Event::Returned { context, handle, result, is_over }) => {
+                    if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context)
+                        && let Some(handle) = one.handles.get_mut(handle)
+                    {
+                        handle.result = Some(result);
                     }
-                    self.check(context, handle, resume);
+                    let resume = self.complete(context, handle);
+                    self.check(context, handle, resume, is_over);
                 }
                 Some(Event::Resume { context, end, late }) => {
-                    let value = self.end_value(context, end);
-                    self.resume(context, Go::On { value, late }, host, answers);
+                    let prepared = self.waited(context, end, late);
+                    self.resume(context, prepared, host, answers);
                 }
                 Some(Event::Go { context, value }) => {
-                    self.resume(context, Go::On { value: Some(value), late: false }, host, answers);
+                    let prepared = self.stack(context).and_then(|stack| {
+                        stack.go_on(true)?;
+                        stack.push(&value)?;
+                        Ok(stack)
+                    });
+                    self.resume(context, prepared, host, answers);
                 }
             }
         }
@@ -297,60 +263,44 @@ impl Machine {
         self.collect(host);
     }
 
-    /// Returns the rank of the response of a handle.
-    fn rank(&self, context: usize, handle: usize) -> Rank {
-        let worker = self.shared.borrow();
-        let handle = worker.contexts.get(context).and_then(|context| context.handles.get(handle));
-        let Some(Value::UserData(object)) = handle.map(|handle| &handle.result) else { return Rank::Error };
-        value_of::<Response>(object).map_or(Rank::Error, |response| response.borrow().rank())
-    }
-
-    fn set_result(&self, context: usize, handle: usize, value: Value) {
+    /// Completes a handle that has its result, after its callback if it has one. Returns whether
+    /// the callback ends the wait.
+    fn complete(&mut self, context: usize, handle: usize) -> bool {
+        let (mut rank, callback, result, request) = {
+            let mut worker = self.shared.borrow_mut();
+            let Some(one) = worker.contexts.get_mut(context) else { return false };
+            let Some(place) = one.handles.get(handle) else { return false };
+            let Some(result) = &place.result else { return false };
+            let rank = result.rank();
+            let callback = place.callback.as_ref().filter(|_| rank != Rank::Text);
+            let Some(callback) = callback else {
+                one.waits.complete(handle, rank);
+                return false;
+            };
+            let request = place.request.as_ref().map(|request| request.lua.clone());
+            (rank, callback.clone(), result.value().clone(), request)
+        };
+        self.budget.set(0);
+        self.shared.borrow_mut().current = Some(context);
+        let called = callback.call::<(Value, Value)>((result, request));
         let mut worker = self.shared.borrow_mut();
-        let handle = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle));
-        if let Some(handle) = handle {
-            handle.result = value;
+        worker.current = None;
+        let mut resume = false;
+        match called {
+            Ok((Value::Integer(mode), ends)) => {
+                match mode {
+                    wait::GOOD => rank = Rank::Good,
+                    wait::OK => rank = Rank::Ok,
+                    _ => {}
+                }
+                resume = ends.as_boolean().unwrap_or(!ends.is_nil());
+            }
+            Ok(_) => {}
+            Err(fault) => worker.report(&summary(&fault)),
         }
-    }
-
-    fn complete(&self, context: usize, handle: usize, rank: Rank) {
-        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
+        if let Some(one) = worker.contexts.get_mut(context) {
             one.waits.complete(handle, rank);
         }
-    }
-
-    /// Completes a handle after its callback, if it has one. Returns whether the callback ends the
-    /// wait.
-    fn call_back(&mut self, context: usize, handle: usize, mut rank: Rank) -> bool {
-        let call = {
-            let worker = self.shared.borrow();
-            let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
-            handle.and_then(|handle| {
-                let callback = handle.callback.clone()?;
-                let request = handle.request.as_ref().map(|request| request.lua.clone());
-                Some((callback, handle.result.clone(), request))
-            })
-        };
-        let mut resume = false;
-        if let Some((callback, result, request)) = call {
-            self.budget.set(0);
-            self.shared.borrow_mut().current = Some(context);
-            let called = callback.call::<(Value, Value)>((result, request));
-            self.shared.borrow_mut().current = None;
-            match called {
-                Ok((Value::Integer(mode), ends)) => {
-                    match mode {
-                        wait::GOOD => rank = Rank::Good,
-                        wait::OK => rank = Rank::Ok,
-                        _ => {}
-                    }
-                    resume = ends.as_boolean().unwrap_or(!ends.is_nil());
-                }
-                Ok(_) => {}
-                Err(fault) => self.report(&summary(&fault)),
-            }
-        }
-        self.complete(context, handle, rank);
         resume
     }
 
@@ -362,7 +312,7 @@ impl Machine {
         let Some(handle) = one.handles.get(handle) else { return };
         let Some((pool, at)) = &handle.to else { return };
         let Some(rules) = pool.pool.backends.get(*at).and_then(|backend| backend.log.clone()) else { return };
-        let (Some(request), object) = (handle.request.clone(), handle.response.clone()) else { return };
+        let (Some(request), object) = (handle.request.clone(), Rc::clone(&handle.response)) else { return };
         let (request, response) = (request.value.borrow(), object.value.borrow());
         let is_slow = rules.deadline > 0 && response.elapsed > rules.deadline.saturating_mul(1000);
         let is_error = rules.errors && !response.is_ok();
@@ -371,129 +321,131 @@ impl Machine {
         }
     }
 
-    /// Removes a request of a context that has its result.
-    fn remove(&self, context: usize) {
-        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
+    /// Counts the result of a handle. With `removes`, its request is over. A context ends with its
+    /// last request.
+    fn check(&mut self, context: usize, handle: usize, resume: bool, removes: bool) {
+        let mut worker = self.shared.borrow_mut();
+        let Some(one) = worker.contexts.get_mut(context) else { return };
+        if removes {
             one.waits.remove();
         }
-    }
-
-    /// Counts the result of a handle, and ends the context if it was its last one.
-    fn check(&mut self, context: usize, handle: usize, resume: bool) {
-        let is_over = {
-            let mut worker = self.shared.borrow_mut();
-            let Some(one) = worker.contexts.get_mut(context) else { return };
-            let end = one.waits.check(handle, resume);
-            let is_over = one.waits.is_over();
-            if let Some(end) = end {
-                return worker.end_wait(context, end);
-            }
-            is_over
-        };
-        if is_over {
-            self.over(context);
+        if let Some(end) = one.waits.check(handle, resume) {
+            worker.end_wait(context, end);
+        } else if one.waits.is_over() {
+            over(&mut worker, &mut self.active, context);
         }
     }
 
-    /// Handles the end of a context: its function has returned, and all its requests have results.
-    fn over(&mut self, mut context: usize) {
-        loop {
-            let parent = self.shared.borrow().contexts.get(context).and_then(|context| context.parent);
-            let Some((parent, _)) = parent else {
-                self.active = self.active.saturating_sub(1);
-                return slot::give_back(&self.shared, context);
-            };
-            let mut worker = self.shared.borrow_mut();
-            let Some(one) = worker.contexts.get_mut(parent) else { return };
-            if !one.waits.remove() {
-                // The parent may wait for more than the result of this function, which it has.
-                if let Some(end) = one.waits.give_up() {
-                    worker.end_wait(parent, end);
-                }
-                return;
-            }
-            context = parent;
-        }
-    }
-
-    /// Returns the first value that a wait returns.
-    fn end_value(&self, context: usize, end: End) -> Option<Value> {
-        let result = |handle: usize| {
-            let worker = self.shared.borrow();
-            let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
-            handle.map_or(Value::Nil, |handle| handle.result.clone())
-        };
-        match end {
-            End::Count(count) => Some(Value::Integer(count.try_into().unwrap_or(i64::MAX))),
-            End::Handle(handle) => Some(result(handle)),
-            End::NoHandle => Some(Value::Nil),
-            End::Slept => None,
-        }
+    /// Returns the stack of the coroutine of a context.
+    fn stack(&self, context: usize) -> mlua::Result<Stack> {
+        let worker = self.shared.borrow();
+        let coroutine = worker.contexts.get(context).and_then(|one| one.coroutine.as_ref());
+        coroutine.ok_or_else(|| error("there is no function"))?.stack()
     }
 
     /// Starts the function of a context.
-    fn start(&mut self, context: usize, request: AnyUserData, host: &mut Host<'_>, answers: &mut Answers) {
-        match self.rewind(context) {
-            Ok(()) => self.resume(context, Go::Begin(request), host, answers),
-            Err(_) => self.ended(context, Ended::Failed, answers),
-        }
+    fn start(
+        &mut self,
+        context: usize,
+        request: &Object<Request>,
+        host: &mut Host<'_>,
+        answers: &mut Answers,
+    ) {
+        let prepared = self.rewound(context).and_then(|stack| stack.push(&request.lua).map(|()| stack));
+        self.resume(context, prepared, host, answers);
     }
 
     /// Makes the coroutine of a context begin with its function.
-    fn rewind(&self, context: usize) -> mlua::Result<()> {
-        let parts = {
-            let worker = self.shared.borrow();
-            let one = worker.contexts.get(context);
-            one.and_then(|one| Some((one.thread.clone()?, one.function.clone()?, one.object.clone()?)))
-        };
-        let Some((thread, function, object)) = parts else { return Err(error("there is no function")) };
-        if thread.reset(function.clone()).is_ok() {
-            return Ok(());
+    fn rewound(&self, context: usize) -> mlua::Result<Stack> {
+        let stack = self.stack(context)?;
+        if stack.begin().is_ok() {
+            return Ok(stack);
         }
-        // A coroutine that ended with an error cannot begin again.
-        let thread = coroutine(&self.lua, function, &object)?;
+        // Its last function has failed.
+        let coroutine = stack.coroutine().renew()?;
         if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
-            one.thread = Some(thread);
+            one.coroutine = Some(Rc::clone(&coroutine));
         }
-        Ok(())
+        let stack = coroutine.stack()?;
+        stack.begin().map(|()| stack)
+    }
+
+    /// Makes the coroutine of a context go on after its wait.
+    fn waited(&self, context: usize, end: End, late: bool) -> mlua::Result<Stack> {
+        let stack = self.stack(context)?;
+        stack.go_on(true)?;
+        match end {
+            End::Count(count) => stack.push(&Value::Integer(count.try_into().unwrap_or(i64::MAX)))?,
+            End::Handle(handle) => {
+                let worker = self.shared.borrow();
+                let handle = worker.contexts.get(context).and_then(|one| one.handles.get(handle));
+                let result = handle.and_then(|handle| handle.result.as_ref());
+                stack.push(result.map_or(&Value::Nil, Outcome::value))?;
+            }
+            End::NoHandle => stack.push(&Value::Nil)?,
+            End::Slept => {}
+        }
+        if late {
+            stack.push(&Value::Boolean(true))?;
+        }
+        Ok(stack)
+    }
+
+    /// Runs the function of a context until it waits or ends, and does what follows.
+    fn resume(
+        &mut self,
+        context: usize,
+        prepared: mlua::Result<Stack>,
+        host: &mut Host<'_>,
+        answers: &mut Answers,
+    ) {
+        self.budget.set(0);
+        self.shared.borrow_mut().current = Some(context);
+        let after = prepared.and_then(|stack| self.run_function(context, &stack, host.now));
+        self.shared.borrow_mut().current = None;
+        match after {
+            Ok(Ok(after)) => self.wait(context, after, host, answers),
+            Ok(Err(ended)) => self.ended(context, ended, answers),
+            Err(fault) => {
+                host.server.log(1, &|| format!("proxy_lua_error: {}", message(&fault)));
+                self.report(&summary(&fault));
+                self.ended(context, Ended::Failed, answers);
+            }
+        }
     }
 
     /// Runs the function of a context until it waits or ends.
-    fn resume(&mut self, context: usize, mut go: Go, host: &mut Host<'_>, answers: &mut Answers) {
-        let thread = {
+    fn run_function(
+        &self,
+        context: usize,
+        stack: &Stack,
+        now: Instant,
+    ) -> mlua::Result<Result<After, Ended>> {
+        loop {
+            let stop = stack.run()?;
             let mut worker = self.shared.borrow_mut();
-            worker.current = Some(context);
-            worker.contexts.get(context).and_then(|context| context.thread.clone())
-        };
-        let Some(thread) = thread else { return };
-        self.budget.set(0);
-        let after = loop {
-            let (first, second, third, fourth) = match go.resume(&thread) {
-                Ok(values) => values,
-                Err(fault) => {
-                    host.server.log(1, &|| format!("proxy_lua_error: {}", message(&fault)));
-                    self.report(&summary(&fault));
-                    break Err(Ended::Failed);
+            let call = match stop {
+                Stop::Returned => {
+                    let result = worker.contexts.get(context).map(|one| context::result(one, stack));
+                    stack.clear();
+                    return Ok(Err(Ended::Returned(result.transpose()?.flatten())));
                 }
+                Stop::Yielded(number) => number.and_then(Call::of),
             };
-            if !thread.is_resumable() {
-                break Err(Ended::Returned(first));
-            }
-            let Some(call) = Call::of(&first) else {
-                self.report("a function has yielded outside of a wait");
-                break Err(Ended::Failed);
+            let Some(call) = call else {
+                worker.report("a function has yielded outside of a wait");
+                return Ok(Err(Ended::Failed));
             };
-            let mut worker = self.shared.borrow_mut();
-            match call.begin(&self.lua, &mut worker, context, [second, third, fourth], host.now) {
-                Ok(after) => break Ok(after),
-                // The function may catch it.
-                Err(fault) => go = Go::Fail(message(&fault)),
+            match call.begin(&self.lua, &mut worker, context, stack, now) {
+                Ok(after) => return Ok(Ok(after)),
+                Err(fault) => {
+                    drop(worker);
+                    // The function may catch it.
+                    let text = self.lua.create_string(message(&fault))?;
+                    stack.go_on(false)?;
+                    stack.push(&Value::String(text))?;
+                }
             }
-        };
-        self.shared.borrow_mut().current = None;
-        match after {
-            Ok(after) => self.wait(context, after, host, answers),
-            Err(ended) => self.ended(context, ended, answers),
         }
     }
 
@@ -525,7 +477,8 @@ impl Machine {
             }
             After::Internal(request) => {
                 let fd = self.shared.borrow().contexts.get(context).map_or(-1, |context| context.fd);
-                let response = request.borrow().0.as_ref().and_then(|request| internal(request, fd, host));
+                let response =
+                    request.value.borrow().0.as_ref().and_then(|request| internal(request, fd, host));
                 self.shared.borrow_mut().made +=
                     response.as_ref().map_or(0, |response| response.bytes().len());
                 let object = response.map(|response| self.lua.create_userdata(Held::new(response)));
@@ -542,92 +495,91 @@ impl Machine {
 
     /// Sends the requests of all queued handles.
     fn dispatch_all(&mut self, context: usize, host: &mut Host<'_>, answers: &mut Answers) {
-        let count = self.shared.borrow().contexts.get(context).map_or(0, |context| context.waits.len());
-        for handle in 0..count {
+        let mut from = 0;
+        loop {
+            let queued = self.shared.borrow().contexts.get(context).and_then(|one| one.waits.queued(from));
+            let Some(handle) = queued else { return };
             self.dispatch(context, handle, host, answers);
+            from = handle + 1;
         }
     }
 
     fn dispatch(&mut self, context: usize, handle: usize, host: &mut Host<'_>, answers: &mut Answers) {
         let ask = Ask { id: context << MACHINE_BITS | self.number, number: handle };
-        let (target, request, child, fd, common_name) = {
-            let mut worker = self.shared.borrow_mut();
-            let Some(one) = worker.contexts.get_mut(context) else { return };
-            if one.waits.state(handle) != State::Queued {
-                return;
-            }
-            one.waits.dispatch(handle);
-            let (fd, generator, common_name) = (one.fd, one.generator, one.common_name.clone());
-            let Some(place) = one.handles.get_mut(handle) else { return };
-            (place.sent, place.to) = (host.now, None);
-            let (request, child) = (place.request.clone(), place.child);
-            let generator = worker.generators.get(generator);
-            let target = generator.and_then(|generator| generator.targets.get(handle).cloned());
-            (target, request, child, fd, common_name)
-        };
-        match (target, request, child) {
+        let mut shared = self.shared.borrow_mut();
+        let worker = &mut *shared;
+        let is_full = worker.is_full();
+        let Some(one) = worker.contexts.get_mut(context) else { return };
+        one.waits.dispatch(handle);
+        let Some(place) = one.handles.get_mut(handle) else { return };
+        (place.sent, place.to) = (host.now, None);
+        let target = worker.generators.get(one.generator).and_then(|one| one.targets.get(handle));
+        let failed = match (target, &place.request, place.child) {
             (Some(Target::Pool(pool)), Some(request), _) => {
                 let sent = request.value.borrow().0.as_ref().is_some_and(|request| {
                     let at = pool.pool.choose(request.key());
-                    let among = pool.links.get(at);
-                    let mut worker = self.shared.borrow_mut();
-                    let one = worker.contexts.get_mut(context).and_then(|one| one.handles.get_mut(handle));
-                    if let Some(one) = one {
-                        one.to = Some((Rc::clone(&pool), at));
-                    }
-                    let link = among.and_then(|among| host.links.choose(among));
+                    place.to = Some((Rc::clone(pool), at));
+                    let link = pool.links.get(at).and_then(|among| host.links.choose(among));
                     let push = |out: &mut Vec<u8>| out.extend_from_slice(request.bytes());
                     link.is_some_and(|link| host.links.submit(link, ask, host.now, push).is_ok())
                 });
-                if !sent {
-                    self.arrived(context, handle, Response::failed(), host.now);
+                if sent {
+                    return;
                 }
+                Response::failed()
             }
             (Some(Target::Internal), Some(request), _) => {
-                let is_full = self.shared.borrow().is_full();
+                let (request, fd) = (Rc::clone(request), one.fd);
+                drop(shared);
                 let request = request.value.borrow();
                 let request = request.0.as_ref().filter(|_| !is_full);
                 let response = request.and_then(|request| internal(request, fd, host));
-                self.arrived(context, handle, response.unwrap_or_else(Response::failed), Instant::now());
+                let response = response.unwrap_or_else(Response::failed);
+                return self.arrived(context, handle, response, Instant::now());
             }
             (Some(Target::Generator(_)), Some(request), Some(child)) => {
-                if let Some(one) = self.shared.borrow_mut().contexts.get_mut(child) {
+                let request = Rc::clone(request);
+                let (fd, common_name) = (one.fd, one.common_name.clone());
+                if let Some(one) = worker.contexts.get_mut(child) {
                     one.waits.add();
                     (one.fd, one.common_name) = (fd, common_name);
+                    one.request = Some(Rc::clone(&request));
                 }
-                self.start(child, request.lua, host, answers);
+                drop(shared);
+                return self.start(child, &request, host, answers);
             }
-            _ => self.arrived(context, handle, Response::failed(), host.now),
-        }
+            _ => Response::failed(),
+        };
+        drop(shared);
+        self.arrived(context, handle, failed, host.now);
     }
 
     /// Handles the end of the function of a context.
     fn ended(&mut self, context: usize, ended: Ended, answers: &mut Answers) {
-        let (parent, caller, is_over) = {
-            let mut worker = self.shared.borrow_mut();
-            worker.clear_timer(context);
-            let Some(one) = worker.contexts.get_mut(context) else { return };
-            one.waits.stop();
-            (one.parent, one.caller.take(), one.waits.remove())
-        };
-        if let Some((parent, handle)) = parent {
-            let value = match ended {
-                Ended::Returned(value @ Value::String(_)) => Some(value),
-                Ended::Returned(Value::UserData(object)) if object.is::<Held<Response>>() => {
-                    Some(Value::UserData(object))
-                }
-                _ => self.lua.create_userdata(Held::new(Response::failed())).ok().map(Value::UserData),
+        let mut worker = self.shared.borrow_mut();
+        worker.clear_timer(context);
+        let Some(one) = worker.contexts.get_mut(context) else { return };
+        one.waits.stop();
+        let is_over = one.waits.remove();
+        if let Some((parent, handle)) = one.parent {
+            let Some(place) = worker.contexts.get(parent).and_then(|one| one.handles.get(handle)) else {
+                return;
             };
-            let event =
-                Event::Returned { context: parent, handle, value: value.unwrap_or(Value::Nil), is_over };
-            self.shared.borrow_mut().events.push_back(event);
+            let result = match ended {
+                Ended::Returned(Some(result)) => result,
+                _ => {
+                    *place.response.value.borrow_mut() = Response::failed();
+                    Outcome::Response(Rc::clone(&place.response))
+                }
+            };
+            worker.events.push_back(Event::Returned { context: parent, handle, result, is_over });
             return;
         }
-        if let Some(caller) = caller {
+        if let Some(caller) = one.caller.take() {
             answers.push((caller.asker, answer(&caller, ended)));
         }
         if is_over {
-            self.over(context);
+            over(&mut worker, &mut self.active, context);
         }
     }
 
@@ -657,6 +609,27 @@ impl Machine {
     }
 }
 
+/// Handles the end of a context: its function has returned, and all its requests have results.
+/// `active` counts the contexts of clients.
+fn over(worker: &mut Worker, active: &mut usize, mut context: usize) {
+    loop {
+        let parent = worker.contexts.get(context).and_then(|context| context.parent);
+        let Some((parent, _)) = parent else {
+            *active = active.saturating_sub(1);
+            return slot::give_back(worker, context);
+        };
+        let Some(one) = worker.contexts.get_mut(parent) else { return };
+        if !one.waits.remove() {
+            // The parent may wait for more than the result of this function, which it has.
+            if let Some(end) = one.waits.give_up() {
+                worker.end_wait(parent, end);
+            }
+            return;
+        }
+        context = parent;
+    }
+}
+
 /// Carries out a request on the cache of this server. Returns `None` if it has no such command.
 fn internal(request: &ClientRequest, fd: i32, host: &mut Host<'_>) -> Option<Response> {
     if matches!(request.command.word, "mn" | "me") || request.key().is_empty() {
@@ -675,13 +648,13 @@ fn answer(caller: &Caller, ended: Ended) -> Vec<u8> {
     match ended {
         Ended::Failed => FAILURE.to_vec(),
         Ended::BadRequest => BAD_REQUEST.to_vec(),
-        Ended::Returned(Value::String(text)) => {
-            let text = text.as_bytes();
-            text.get(..TEXT_MAX).unwrap_or(&text).to_vec()
+        Ended::Returned(Some(Outcome::Text(text))) => {
+            let text = text.as_string().map(LuaString::as_bytes);
+            let text = text.as_deref().unwrap_or_default();
+            text.get(..TEXT_MAX).unwrap_or(text).to_vec()
         }
-        Ended::Returned(Value::UserData(object)) => {
-            let Ok(response) = value_of::<Response>(&object) else { return BAD_RESPONSE.to_vec() };
-            let mut response = response.borrow_mut();
+        Ended::Returned(Some(Outcome::Response(response))) => {
+            let mut response = response.value.borrow_mut();
             let unwanted = match caller.quiet {
                 Quiet::No => false,
                 Quiet::Classic => response.is_ok(),
@@ -697,6 +670,6 @@ fn answer(caller: &Caller, ended: Ended) -> Vec<u8> {
                 response.take()
             }
         }
-        Ended::Returned(_) => BAD_RESPONSE.to_vec(),
+        Ended::Returned(None) => BAD_RESPONSE.to_vec(),
     }
 }

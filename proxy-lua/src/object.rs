@@ -4,7 +4,10 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use memcache_core::internal::proxy::request::ClientRequest;
-use mlua::{AnyUserData, Error, Lua, Result, UserData};
+use mlua::{AnyUserData, Error, Lua, Result, UserData, Value};
+
+use crate::response::Response;
+use crate::wait::Rank;
 
 /// A request of a client or of a program. It is `None` before a mutator fills it, and after the
 /// request of the client has ended.
@@ -48,15 +51,11 @@ impl<T> Held<T> {
 #[derive(Debug)]
 pub struct Object<T> {
     /// The object.
-    pub lua: AnyUserData,
+    pub lua: Value,
     /// The value.
     pub value: Rc<RefCell<T>>,
-}
-
-impl<T> Clone for Object<T> {
-    fn clone(&self) -> Self {
-        Self { lua: self.lua.clone(), value: Rc::clone(&self.value) }
-    }
+    /// No other object has it while this one lives.
+    address: usize,
 }
 
 impl<T> Object<T>
@@ -67,18 +66,60 @@ where
     ///
     /// # Errors
     /// If there is no memory.
-    pub fn new(lua: &Lua, value: T) -> Result<Self> {
-        let held = Held::new(value);
-        let value = Rc::clone(&held.0);
-        Ok(Self { lua: lua.create_userdata(held)?, value })
+    pub fn new(lua: &Lua, value: T) -> Result<Rc<Self>> {
+        Self::of(lua.create_userdata(Held::new(value))?)
     }
 
     /// Returns an object with its value.
     ///
     /// # Errors
     /// It has another type.
-    pub fn of(lua: AnyUserData) -> Result<Self> {
-        Ok(Self { value: value_of(&lua)?, lua })
+    pub fn of(object: AnyUserData) -> Result<Rc<Self>> {
+        let (value, address) = (value_of(&object)?, object.to_pointer().addr());
+        Ok(Rc::new(Self { lua: Value::UserData(object), value, address }))
+    }
+}
+
+impl<T> Object<T> {
+    /// Returns whether the object is that at an address.
+    pub fn is_at(&self, address: usize) -> bool {
+        self.address == address
+    }
+}
+
+/// The result of a handle or of a function.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// A response.
+    Response(Rc<Object<Response>>),
+    /// A text of a function.
+    Text(Value),
+}
+
+impl Outcome {
+    /// Returns the outcome with this value. Returns `None` if it is neither a response nor a text.
+    pub fn of(value: Value) -> Option<Self> {
+        match value {
+            Value::String(_) => Some(Self::Text(value)),
+            Value::UserData(object) => Object::of(object).ok().map(Self::Response),
+            _ => None,
+        }
+    }
+
+    /// Returns its value.
+    pub fn value(&self) -> &Value {
+        match self {
+            Self::Response(response) => &response.lua,
+            Self::Text(text) => text,
+        }
+    }
+
+    /// Returns its rank.
+    pub fn rank(&self) -> Rank {
+        match self {
+            Self::Response(response) => response.value.borrow().rank(),
+            Self::Text(_) => Rank::Text,
+        }
     }
 }
 

@@ -5,12 +5,13 @@ use std::time::Instant;
 
 use mlua::{Lua, Result, Value};
 
-use crate::api::context::{ContextObject, coroutine};
+use crate::api::context::ContextObject;
 use crate::api::error;
+use crate::coroutine::Coroutine;
 use crate::object::{Object, Request, value_of};
 use crate::response::Response;
 use crate::wait::Waits;
-use crate::worker::{Context, Handle, Shared, Target};
+use crate::worker::{Context, Handle, Shared, Target, Worker};
 
 /// Takes a free context of a generator, or makes one.
 ///
@@ -35,9 +36,7 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
     let function = function.ok_or_else(|| error("function generator is not ready"))?;
     let number = shared.borrow_mut().contexts.add(Context {
         generator,
-        function: None,
-        object: None,
-        thread: None,
+        coroutine: None,
         parent: None,
         request: None,
         caller: None,
@@ -57,14 +56,13 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
         let Value::Function(function) = made? else {
             return Err(error("function generator didn't return a function"));
         };
-        Ok((coroutine(lua, function.clone(), &object)?, function, object))
+        Coroutine::new(lua, function, &object)
     });
     let mut worker = shared.borrow_mut();
     match made {
-        Ok((thread, function, object)) => {
+        Ok(coroutine) => {
             if let Some(context) = worker.contexts.get_mut(number) {
-                context.object = Some(object);
-                (context.function, context.thread) = (Some(function), Some(thread));
+                context.coroutine = Some(coroutine);
             }
             let functions = Arc::clone(&worker.functions);
             if let Some(generator) = worker.generators.get_mut(generator) {
@@ -75,10 +73,9 @@ pub fn make(lua: &Lua, shared: &Shared, generator: usize) -> Result<usize> {
         }
         Err(fault) => {
             let context = worker.contexts.remove(number);
-            drop(worker);
             for handle in context.into_iter().flat_map(|context| context.handles) {
                 if let Some(child) = handle.child {
-                    give_back(shared, child);
+                    give_back(&mut worker, child);
                 }
             }
             Err(fault)
@@ -99,9 +96,9 @@ fn fill(lua: &Lua, shared: &Shared, number: usize, targets: &[Target]) -> Result
             (child.parent, child.request) = (Some((number, index)), None);
         }
         if let Some(context) = worker.contexts.get_mut(number) {
-            let (result, sent) = (Value::Nil, Instant::now());
+            let sent = Instant::now();
             context.handles.push(Handle {
-                result,
+                result: None,
                 response,
                 request: None,
                 callback: None,
@@ -115,29 +112,23 @@ fn fill(lua: &Lua, shared: &Shared, number: usize, targets: &[Target]) -> Result
 }
 
 /// Returns a context to its generator.
-pub fn give_back(shared: &Shared, context: usize) {
-    reset(shared, context);
-    let mut worker = shared.borrow_mut();
+pub fn give_back(worker: &mut Worker, context: usize) {
+    reset(worker, context);
     let Some(one) = worker.contexts.get_mut(context) else { return };
     one.parent = None;
-    let generator = one.generator;
-    let Some(generator) = worker.generators.get_mut(generator) else { return };
+    let Some(generator) = worker.generators.get_mut(one.generator) else { return };
     if generator.easing.frees(generator.free.len(), generator.total) {
-        drop(worker);
-        remove(shared, context);
+        remove(worker, context);
     } else {
         generator.free.push(context);
-        drop(worker);
     }
-    remove_lost(shared);
+    remove_lost(worker);
 }
 
 /// Removes the generators that have no users and no object. Those with requests stay for now.
-fn remove_lost(shared: &Shared) {
+fn remove_lost(worker: &mut Worker) {
     let mut at = 0;
-    loop {
-        let mut worker = shared.borrow_mut();
-        let Some(&number) = worker.lost.get(at) else { return };
+    while let Some(&number) = worker.lost.get(at) {
         let generator = worker.generators.get_mut(number).filter(|generator| generator.users == 0);
         let Some(generator) = generator else {
             worker.lost.swap_remove(at);
@@ -149,9 +140,7 @@ fn remove_lost(shared: &Shared) {
         }
         let free = std::mem::take(&mut generator.free);
         worker.lost.swap_remove(at);
-        drop(worker);
-        free.into_iter().for_each(|context| remove(shared, context));
-        let mut worker = shared.borrow_mut();
+        free.into_iter().for_each(|context| remove(worker, context));
         let Some(generator) = worker.generators.remove(number) else { continue };
         if generator.function.is_some() {
             worker.functions.add(&generator.name, -1, 0);
@@ -165,37 +154,30 @@ fn remove_lost(shared: &Shared) {
 }
 
 /// Removes a context, with those of its handles.
-fn remove(shared: &Shared, context: usize) {
+fn remove(worker: &mut Worker, context: usize) {
     let mut contexts = vec![context];
     while let Some(context) = contexts.pop() {
-        let mut worker = shared.borrow_mut();
         let Some(context) = worker.contexts.remove(context) else { continue };
         contexts.extend(context.handles.iter().filter_map(|handle| handle.child));
-        let functions = Arc::clone(&worker.functions);
         if let Some(generator) = worker.generators.get_mut(context.generator) {
             generator.total = generator.total.saturating_sub(1);
-            functions.add(&generator.name, 0, -1);
+            worker.functions.add(&generator.name, 0, -1);
         }
     }
 }
 
 /// Empties a context and those of its handles after a request.
-fn reset(shared: &Shared, context: usize) {
-    let mut children = Vec::new();
-    let mut worker = shared.borrow_mut();
+fn reset(worker: &mut Worker, context: usize) {
     worker.clear_timer(context);
     let Some(context) = worker.contexts.get_mut(context) else { return };
     context.waits.reset();
     (context.caller, context.common_name) = (None, None);
-    let held = std::mem::take(&mut context.held);
-    for handle in &mut context.handles {
-        (handle.result, handle.request) = (Value::Nil, None);
-        *handle.response.value.borrow_mut() = Response::empty();
-        children.extend(handle.child);
-    }
+    worker.held -= std::mem::take(&mut context.held);
     // A program that still uses an object has an empty one.
-    if let Some(request) = &context.request {
-        request.value.borrow_mut().0 = None;
+    match &context.request {
+        Some(_) if context.parent.is_some() => context.request = None,
+        Some(request) => request.value.borrow_mut().0 = None,
+        None => {}
     }
     for object in &context.objects {
         if let Ok(request) = value_of::<Request>(object) {
@@ -204,9 +186,11 @@ fn reset(shared: &Shared, context: usize) {
             *response.borrow_mut() = Response::empty();
         }
     }
-    worker.held -= held;
-    drop(worker);
-    for child in children {
-        reset(shared, child);
+    let mut children = Vec::new();
+    for handle in &mut context.handles {
+        (handle.result, handle.request) = (None, None);
+        *handle.response.value.borrow_mut() = Response::empty();
+        children.extend(handle.child);
     }
+    children.into_iter().for_each(|child| reset(worker, child));
 }

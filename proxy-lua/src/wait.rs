@@ -130,6 +130,12 @@ impl Waits {
         self.handles.get(handle).map_or(State::Idle, |handle| handle.state)
     }
 
+    /// Returns the first queued handle, from a number on.
+    pub fn queued(&self, from: usize) -> Option<usize> {
+        let mut handles = self.handles.iter().enumerate().skip(from);
+        handles.find(|(_, handle)| handle.state == State::Queued).map(|(number, _)| number)
+    }
+
     /// Returns the rank of the result of a handle, if it has one.
     pub fn rank(&self, handle: usize) -> Option<Rank> {
         self.handles.get(handle)?.rank

@@ -14,16 +14,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use memcache_core::Tag;
+use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::command::COMMANDS;
 use memcache_core::internal::proxy::hooks::Hooks;
 use memcache_core::internal::proxy::request::Quiet;
 use memcache_core::internal::proxy::slots::Slots;
-use mlua::{AnyUserData, Function, Thread, Value};
+use mlua::{AnyUserData, Function, Value};
 
+use crate::coroutine::Coroutine;
 use crate::easing::Easing;
 use crate::functions::Functions;
 use crate::line;
-use crate::object::{Object, Request};
+use crate::object::{Object, Outcome, Request};
 use crate::pool::Pool;
 use crate::response::Response;
 use crate::router::Router;
@@ -107,12 +109,12 @@ pub struct Generator {
 /// A handle of a context.
 #[derive(Debug)]
 pub struct Handle {
-    /// The result: a response, or the text of a function. The object of a response is used again.
-    pub result: Value,
-    /// The object for responses of backends.
-    pub response: Object<Response>,
+    /// The result.
+    pub result: Option<Outcome>,
+    /// The object for responses of backends, which is used again.
+    pub response: Rc<Object<Response>>,
     /// The request.
-    pub request: Option<Object<Request>>,
+    pub request: Option<Rc<Object<Request>>>,
     /// Called with the result.
     pub callback: Option<Function>,
     /// The context of the function that it leads to.
@@ -139,8 +141,8 @@ pub struct Caller {
 /// The receiver of an answer.
 #[derive(Clone, Copy, Debug)]
 pub enum Asker {
-    /// A client, by the number of its slot in the engine.
-    Client(usize),
+    /// A client.
+    Client(SlotId),
     /// A get of several keys, and the place of this key.
     Get(usize, usize),
 }
@@ -150,16 +152,12 @@ pub enum Asker {
 pub struct Context {
     /// Its generator.
     pub generator: usize,
-    /// The function of its requests. `None` while the generator makes it.
-    pub function: Option<Function>,
-    /// The object of the context, which the program has.
-    pub object: Option<AnyUserData>,
-    /// The coroutine that runs the function.
-    pub thread: Option<Thread>,
+    /// The coroutine that runs the function. `None` while the generator makes that.
+    pub coroutine: Option<Rc<Coroutine>>,
     /// The context and the handle that it belongs to.
     pub parent: Option<(usize, usize)>,
-    /// The client's request, of a context without a parent.
-    pub request: Option<Object<Request>>,
+    /// The request. A context without a parent uses the object again.
+    pub request: Option<Rc<Object<Request>>>,
     /// The client, until it has its answer.
     pub caller: Option<Caller>,
     /// Descriptor of the client.
@@ -188,7 +186,7 @@ pub enum After {
     /// Waits for a timer.
     Sleep,
     /// Carries out a request on the cache of this server.
-    Internal(Rc<RefCell<Request>>),
+    Internal(Rc<Object<Request>>),
 }
 
 /// A step of the engine.
@@ -197,7 +195,7 @@ pub enum Event {
     /// A handle of a context has a response in its object.
     Reply { context: usize, handle: usize },
     /// The function of a handle has returned. With `is_over`, its context has no requests left.
-    Returned { context: usize, handle: usize, value: Value, is_over: bool },
+    Returned { context: usize, handle: usize, result: Outcome, is_over: bool },
     /// A wait has ended.
     Resume { context: usize, end: End, late: bool },
     /// A coroutine goes on with a value.

@@ -630,6 +630,78 @@ fn a_function_waits_in_its_own_coroutine_and_context() {
     client.asks("touch k 0\r\n", &"a request context works only in its own functions\r\n".repeat(2));
 }
 
+/// The coroutine has ended, or begun, without the machine.
+#[test]
+fn a_program_that_resumes_coroutines_of_contexts_fails_alone() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(p)
+            local saved
+            attach_all(p, function(rctx, r, h)
+                local key = r:key()
+                if key == 'resumes' then return 'HD ' .. tostring(coroutine.resume(saved, r)) .. '\\r\\n' end
+                if key == 'sleeps' then rctx:sleep(0.05) return 'HD\\r\\n' end
+                saved = coroutine.running()
+                if key == 'waits' then rctx:sleep(0.05) return 'HD\\r\\n' end
+                return rctx:enqueue_and_wait(r, h)
+            end)
+        end",
+    );
+    let mut client = bench.client();
+    for _ in 0..3 {
+        client.asks("mg waits\r\nmg resumes\r\nmg k v\r\n", "SERVER_ERROR lua failure\r\nHD true\r\nEN\r\n");
+        // The context that is free and not the one that runs.
+        client.asks("mg sleeps\r\nmg k v\r\n", "HD\r\nEN\r\n");
+        client.send("mg resumes\r\n");
+        assert!(client.line().starts_with("HD "));
+        client.asks(&"mg k v\r\n".repeat(3), &"EN\r\n".repeat(3));
+    }
+}
+
+#[test]
+fn a_function_may_raise_any_value() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(p)
+            local raises = {
+                text = function() error('a text', 0) end,
+                null = function() error() end,
+                speaks = function() error(setmetatable({}, { __tostring = function() return 'an object' end })) end,
+                fails = function() error(setmetatable({}, { __tostring = function() error('no text', 0) end })) end,
+                api = function(rctx, r) r:ltrimkey(100) end,
+                wait = function(rctx, r, h) rctx:enqueue_and_wait(r, 99) end,
+                self = function(rctx, r, h) rctx.enqueue_and_wait() end,
+                call = function(rctx, r, h) mcp.internal() end,
+            }
+            attach_all(p, function(rctx, r, h)
+                rctx:enqueue_and_wait(r, h)
+                raises[r:key()](rctx, r, h)
+            end)
+        end",
+    );
+    let mut watcher = bench.client();
+    watcher.asks("watch proxyevents\r\n", "OK\r\n");
+    let mut client = bench.client();
+    for (key, text) in [
+        ("text", "a text"),
+        ("null", "nil"),
+        ("speaks", "an object"),
+        ("fails", "no text"),
+        ("api", "ltrimkey cannot zero out key"),
+        ("wait", "attempted to enqueue an invalid handle"),
+        ("self", "a request context works only in its own functions"),
+        ("call", "bad argument #1 to 'internal' (mcp.request expected)"),
+    ] {
+        client.asks(&format!("mg {key}\r\n"), "SERVER_ERROR lua failure\r\n");
+        let line = watcher.line();
+        assert!(line.trim_end().ends_with(&format!(" type=proxy_error msg={text}")), "{line}");
+    }
+}
+
 #[test]
 fn a_program_cannot_end_the_process() {
     let bench = Bench::new(

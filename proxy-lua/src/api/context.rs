@@ -1,25 +1,21 @@
 //! Request contexts, the first argument of a generator.
 //!
-//! A method that waits yields its number and its arguments. The machine gives them to
-//! [`Call::begin`], which checks them, and then sends what is queued. A wrong argument makes the
-//! method fail.
+//! A method that waits yields its number and its arguments. [`Call::begin`] checks them, and then
+//! the machine sends what is queued. A wrong argument makes the method fail.
 
-use std::ptr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use mlua::{
-    AnyUserData, Function, IntoLua, LightUserData, Lua, Result, Table, Thread, UserData, UserDataFields,
-    Value,
-};
+use mlua::{AnyUserData, Function, IntoLua, Lua, Result, Table, UserData, UserDataFields, Value};
 
 use super::constants::wait as modes;
 use super::error;
 use super::methods::Methods as _;
-use crate::object::{Held, Object, Request, value_of};
+use crate::coroutine::{self, Stack};
+use crate::object::{Held, Object, Outcome, Request};
 use crate::response::Response;
 use crate::wait::{Mode, Rank, State};
-use crate::worker::{After, Context, Shared, Worker};
+use crate::worker::{After, Context, Handle, Shared, Worker};
 
 /// Longest time of a wait: a year.
 const TIME_MAX: Duration = Duration::from_hours(365 * 24);
@@ -120,7 +116,7 @@ impl ContextObject {
             let handle = index(context, handle);
             let handle = handle.ok_or_else(|| error("invalid queue handle passed to :good/:ok:/:any"))?;
             Ok(match (context.waits.rank(handle), context.handles.get(handle)) {
-                (Some(rank), Some(handle)) => (handle.result.clone(), Some(rank)),
+                (Some(rank), Some(handle)) => (value(handle), Some(rank)),
                 _ => (Value::Nil, None),
             })
         })
@@ -143,7 +139,7 @@ impl ContextObject {
                 let handle = handle.ok_or_else(|| error(format!("invalid queue handle passed to {name}")))?;
                 let Some(rank) = context.waits.rank(handle) else { continue };
                 if picked.as_ref().is_none_or(|(other, _)| is_better(rank, *other)) {
-                    picked = context.handles.get(handle).map(|handle| (rank, handle.result.clone()));
+                    picked = context.handles.get(handle).map(|handle| (rank, value(handle)));
                 }
             }
             Ok(picked.map_or((Value::Nil, None), |(rank, result)| (result, Some(rank.number()))))
@@ -190,13 +186,18 @@ fn index(context: &Context, handle: &Value) -> Option<usize> {
     (number < context.waits.len()).then_some(number)
 }
 
+/// Returns the result of a handle.
+fn value(handle: &Handle) -> Value {
+    handle.result.as_ref().map_or(Value::Nil, |result| result.value().clone())
+}
+
 /// Queues a request for a handle, if that is idle. Returns the number of the handle.
-fn queue(context: &mut Context, request: &Object<Request>, handle: &Value) -> Result<usize> {
+fn queue(context: &mut Context, request: &Rc<Object<Request>>, handle: &Value) -> Result<usize> {
     let number = index(context, handle).ok_or_else(|| error("attempted to enqueue an invalid handle"))?;
     if context.waits.enqueue(number)
         && let Some(handle) = context.handles.get_mut(number)
     {
-        handle.request = Some(request.clone());
+        handle.request = Some(Rc::clone(request));
     }
     Ok(number)
 }
@@ -227,62 +228,22 @@ impl Call {
     const ALL: [Self; 5] =
         [Self::WaitCond, Self::EnqueueAndWait, Self::WaitHandle, Self::Sleep, Self::Internal];
 
-    /// Returns its number, as a value that a program does not have.
-    fn number(self) -> LightUserData {
-        LightUserData(ptr::without_provenance_mut(self as usize))
-    }
-
-    /// Returns the call of the first value that a function has yielded. Returns `None` if the
-    /// program has yielded by itself.
-    pub fn of(value: &Value) -> Option<Self> {
-        let Value::LightUserData(number) = value else { return None };
-        Self::ALL.into_iter().find(|call| call.number() == *number)
+    /// Returns the call with a number.
+    pub fn of(number: usize) -> Option<Self> {
+        Self::ALL.into_iter().find(|call| *call as usize == number)
     }
 }
 
-/// The registry's name of a table from the coroutines of contexts to their objects.
-const COROUTINES: &str = "coroutines";
-
-/// Makes a method, and a function, that yield a number and their arguments. A wait that the machine
-/// would not see fails: in a callback, or in another coroutine. A yield fails by itself in a
-/// function that C calls.
-const WAITS: &str = "
-local coroutines, running, yield, error, call = ...
-local function check(mine, rctx)
-    if not mine then
-        error('a function waits only in its own coroutine', 0)
-    elseif mine ~= rctx then
-        error('a request context works only in its own functions', 0)
-    end
-end
-local function results(ok, ...)
-    if ok then return ... end
-    error((...), 0)
-end
-return function(rctx, a, b, c)
-    local mine = coroutines[running()]
-    if mine ~= rctx or not mine then check(mine, rctx) end
-    return results(yield(call, a, b, c))
-end, function(a)
-    local mine = coroutines[running()]
-    check(mine, mine)
-    return results(yield(call, a))
-end";
-
 impl IntoLua for Call {
     fn into_lua(self, lua: &Lua) -> Result<Value> {
-        let coroutines: Table = lua.named_registry_value(COROUTINES)?;
-        let library: Table = lua.globals().get("coroutine")?;
-        let (running, stop): (Function, Function) = (library.get("running")?, library.get("yield")?);
-        let fail: Function = lua.globals().get("error")?;
-        let arguments = (coroutines, running, stop, fail, self.number());
-        let (method, function): (Function, Function) = lua.load(WAITS).set_name("=mcp").call(arguments)?;
-        Ok(Value::Function(if matches!(self, Self::Internal) { function } else { method }))
+        let make = if matches!(self, Self::Internal) { coroutine::function } else { coroutine::method };
+        make(lua, self as usize).map(Value::Function)
     }
 }
 
 impl Call {
-    /// Checks the arguments, and records what the function waits for. Returns the next step.
+    /// Checks the arguments on the stack, and records what the function waits for. Returns the next
+    /// step.
     ///
     /// # Errors
     /// An argument is wrong.
@@ -291,20 +252,20 @@ impl Call {
         lua: &Lua,
         worker: &mut Worker,
         number: usize,
-        [first, second, third]: [Value; 3],
+        stack: &Stack,
         now: Instant,
     ) -> Result<After> {
         let time = match self {
-            Self::WaitCond | Self::EnqueueAndWait => Some(&third).filter(|time| !time.is_nil()),
-            Self::WaitHandle => Some(&second).filter(|time| !time.is_nil()),
-            Self::Sleep => Some(&first),
+            Self::WaitCond | Self::EnqueueAndWait => Some(stack.value(2)?).filter(|time| !time.is_nil()),
+            Self::WaitHandle => Some(stack.value(1)?).filter(|time| !time.is_nil()),
+            Self::Sleep => Some(stack.value(0)?),
             Self::Internal => None,
         };
         let end = time.map(|time| end(lua, time, now)).transpose()?;
         let Some(context) = worker.contexts.get_mut(number) else { return Err(error("there is no context")) };
         let after = match self {
             Self::WaitCond => {
-                let (mode, count) = condition(lua, &first, &second)?;
+                let (mode, count) = condition(lua, stack.value(0)?, &stack.value(1)?)?;
                 if count == 0 {
                     return Ok(After::Send);
                 }
@@ -312,20 +273,17 @@ impl Call {
                 After::Wait
             }
             Self::EnqueueAndWait => {
-                let Value::UserData(request) = first else {
-                    return Err(error("bad argument #1 to 'enqueue_and_wait' (mcp.request expected)"));
-                };
-                let request = Object::of(request)?;
-                check_key(&request.value.borrow())?;
-                if !matches!(second, Value::Integer(_) | Value::Number(_)) {
+                let request = request(context, stack, "enqueue_and_wait")?;
+                let handle = stack.value(1)?;
+                if !matches!(handle, Value::Integer(_) | Value::Number(_)) {
                     return Err(error("invalid handle passed to enqueue_and_wait"));
                 }
-                let handle = queue(context, &request, &second)?;
+                let handle = queue(context, &request, &handle)?;
                 context.waits.begin(Mode::Handle(handle), 1);
                 After::Wait
             }
             Self::WaitHandle => {
-                let handle = index(context, &first);
+                let handle = index(context, &stack.value(0)?);
                 let handle = handle.ok_or_else(|| error("invalid handle passed to wait_handle"))?;
                 if context.waits.state(handle) == State::Idle {
                     return Err(error("wait_handle called on unqueued handle"));
@@ -341,12 +299,7 @@ impl Call {
                 if context.parent.is_some() {
                     return Err(error("cannot run mcp.internal from a sub request"));
                 }
-                let Value::UserData(request) = first else {
-                    return Err(error("bad argument #1 to 'internal' (mcp.request expected)"));
-                };
-                let request = value_of::<Request>(&request)?;
-                check_key(&request.borrow())?;
-                After::Internal(request)
+                After::Internal(request(context, stack, "internal")?)
             }
         };
         if let Some(end) = end {
@@ -356,12 +309,42 @@ impl Call {
     }
 }
 
+/// Returns the first argument of a wait: a request with a key.
+fn request(context: &Context, stack: &Stack, name: &str) -> Result<Rc<Object<Request>>> {
+    let address = stack.address(0);
+    // It is mostly that of the function, so the type is known.
+    let request = match context.request.as_ref().filter(|request| request.is_at(address)) {
+        Some(request) => Rc::clone(request),
+        None => match stack.value(0)? {
+            Value::UserData(request) => Object::of(request)?,
+            _ => return Err(error(format!("bad argument #1 to '{name}' (mcp.request expected)"))),
+        },
+    };
+    check_key(&request.value.borrow())?;
+    Ok(request)
+}
+
+/// Returns the result of the function of a context.
+///
+/// # Errors
+/// If there is no memory.
+pub fn result(context: &Context, stack: &Stack) -> Result<Option<Outcome>> {
+    let address = stack.address(0);
+    let mut results = context.handles.iter().filter_map(|handle| handle.result.as_ref());
+    // It is mostly one of these.
+    let known = results.find(|result| matches!(result, Outcome::Response(object) if object.is_at(address)));
+    match known {
+        Some(known) => Ok(Some(known.clone())),
+        None => stack.value(0).map(Outcome::of),
+    }
+}
+
 /// Returns the mode and the count of `wait_cond`.
-fn condition(lua: &Lua, count: &Value, mode: &Value) -> Result<(Mode, usize)> {
+fn condition(lua: &Lua, count: Value, mode: &Value) -> Result<(Mode, usize)> {
     if count.is_nil() {
         return Err(error("must pass at least count to wait_cond"));
     }
-    let count = lua.coerce_integer(count.clone())?.and_then(|count| usize::try_from(count).ok());
+    let count = lua.coerce_integer(count)?.and_then(|count| usize::try_from(count).ok());
     let count = count.ok_or_else(|| error("wait count for wait_cond must be a positive integer"))?;
     let mode = match mode {
         Value::Nil | Value::Integer(modes::ANY) => Mode::Any,
@@ -374,8 +357,8 @@ fn condition(lua: &Lua, count: &Value, mode: &Value) -> Result<(Mode, usize)> {
 }
 
 /// Returns the end of a time in seconds from now.
-fn end(lua: &Lua, seconds: &Value, now: Instant) -> Result<Instant> {
-    let seconds = lua.coerce_number(seconds.clone())?;
+fn end(lua: &Lua, seconds: Value, now: Instant) -> Result<Instant> {
+    let seconds = lua.coerce_number(seconds)?;
     let seconds = seconds.ok_or_else(|| error("timeout argument to wait or sleep must be a number"))?;
     let time = Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(TIME_MAX).min(TIME_MAX);
     now.checked_add(time).ok_or_else(|| error("timeout argument to wait or sleep is too large"))
@@ -386,19 +369,6 @@ fn end(lua: &Lua, seconds: &Value, now: Instant) -> Result<Instant> {
 /// # Errors
 /// If there is no memory.
 pub fn add(lua: &Lua, mcp: &Table) -> Result<()> {
-    let coroutines = lua.create_table()?;
-    let weak = lua.create_table_from([("__mode", "k")])?;
-    coroutines.set_metatable(Some(weak))?;
-    lua.set_named_registry_value(COROUTINES, coroutines)?;
+    coroutine::add(lua)?;
     mcp.set("internal", Call::Internal)
-}
-
-/// Makes a coroutine of a context.
-///
-/// # Errors
-/// If there is no memory.
-pub fn coroutine(lua: &Lua, function: Function, object: &AnyUserData) -> Result<Thread> {
-    let thread = lua.create_thread(function)?;
-    lua.named_registry_value::<Table>(COROUTINES)?.raw_set(&thread, object)?;
-    Ok(thread)
 }

@@ -129,7 +129,7 @@ impl GeneratorObject {
                 generator.function = None;
             }
         })?;
-        slot::give_back(&self.shared, context);
+        slot::give_back(&mut self.shared.borrow_mut(), context);
         let worker = self.shared.borrow();
         if let Some(generator) = worker.generators.get(self.number) {
             worker.functions.add(&generator.name, 1, 0);
