@@ -1,9 +1,9 @@
 //! One virtual machine of a worker, with the requests that run in it.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Instant;
 
-use memcache_core::internal::base::watch::kind;
 use memcache_core::internal::proxy::engine::{Client, Host};
 use memcache_core::internal::proxy::links::Ask;
 use memcache_core::internal::proxy::request::{ClientRequest, Quiet};
@@ -38,9 +38,6 @@ const FAILURE: &[u8] = b"SERVER_ERROR lua failure\r\n";
 const BAD_RESPONSE: &[u8] = b"SERVER_ERROR bad response\r\n";
 const BAD_REQUEST: &[u8] = b"SERVER_ERROR bad request\r\n";
 const BACKEND_FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
-
-/// The kinds of watchers, by the number of a [`crate::worker::LineKind`].
-const KINDS: [u32; 3] = [kind::PROXYREQS, kind::PROXYEVENTS, kind::PROXYUSER];
 
 /// An answer: where it goes, and its bytes.
 pub type Answers = Vec<(Asker, Vec<u8>)>;
@@ -78,12 +75,15 @@ impl Machine {
     /// The line that says what failed.
     pub fn load(loaded: &Loaded, host: &mut Host<'_>) -> Result<Self, String> {
         let WorkerVm { lua, shared, budget, links } = vm::worker(loaded, host.links)?;
-        shared.borrow_mut().held_limit = usize::try_from(loaded.memory_limit()).unwrap_or(usize::MAX);
+        {
+            let mut worker = shared.borrow_mut();
+            worker.held_limit = usize::try_from(loaded.memory_limit()).unwrap_or(usize::MAX);
+            worker.watchers = Arc::clone(host.server.cache().watch_hub());
+        }
         lua.gc_stop();
         let gc_ratio = loaded.settings.gc_ratio;
         let mut machine = Self { lua, shared, budget, links, number: 0, active: 0, gc_ratio, gc_at: 0 };
         machine.set_gc(host);
-        machine.log(host);
         Ok(machine)
     }
 
@@ -127,7 +127,6 @@ impl Machine {
         host: &mut Host<'_>,
         answers: &mut Answers,
     ) {
-        self.watch(host);
         // A function that does not wait has no other step that does it.
         self.collect(host);
         self.budget.set(0);
@@ -145,7 +144,6 @@ impl Machine {
             Some(Ok(context)) => context,
             Some(Err(fault)) => {
                 self.report(&summary(&fault));
-                self.log(host);
                 return answers.push((asker, START_FAILURE.to_vec()));
             }
             None => return answers.push((asker, START_FAILURE.to_vec())),
@@ -167,7 +165,6 @@ impl Machine {
         drop(worker);
         self.active += 1;
         self.start(context, &object, host, answers);
-        self.log(host);
     }
 
     /// Returns whether [`Self::expire`] has something to do at once.
@@ -185,7 +182,6 @@ impl Machine {
         host: &mut Host<'_>,
         answers: &mut Answers,
     ) {
-        self.watch(host);
         let response = reply.map_or_else(Response::failed, |bytes| Response::parse(bytes.to_vec()));
         self.arrived(context, handle, response, host.now);
         self.run(host, answers);
@@ -194,7 +190,6 @@ impl Machine {
     /// Carries out the steps that were left for this turn, and ends waits that end at `until` or
     /// before it.
     pub fn expire(&mut self, until: Instant, host: &mut Host<'_>, answers: &mut Answers) {
-        self.watch(host);
         {
             let worker = &mut *self.shared.borrow_mut();
             worker.events.append(&mut worker.later);
@@ -259,7 +254,6 @@ impl Machine {
                 }
             }
         }
-        self.log(host);
         self.collect(host);
     }
 
@@ -317,7 +311,7 @@ impl Machine {
         let is_slow = rules.deadline > 0 && response.elapsed > rules.deadline.saturating_mul(1000);
         let is_error = rules.errors && !response.is_ok();
         if is_slow || is_error || worker.draw(rules.rate.into()) {
-            log::log_reply(&mut worker, &request, &response, rank, fd, &rules.tag);
+            log::log_reply(&worker, &request, &response, rank, fd, &rules.tag);
         }
     }
 
@@ -583,29 +577,9 @@ impl Machine {
         }
     }
 
-    /// Keeps a line about a fault of a program.
+    /// Writes a line about a fault of a program.
     fn report(&self, text: &str) {
-        self.shared.borrow_mut().report(text);
-    }
-
-    /// Notes which lines watchers want.
-    fn watch(&self, host: &Host<'_>) {
-        let hub = host.server.cache().watch_hub();
-        self.shared.borrow_mut().wanted = KINDS.map(|kind| hub.wants(kind));
-    }
-
-    /// Hands lines to the watchers.
-    fn log(&self, host: &mut Host<'_>) {
-        let mut worker = self.shared.borrow_mut();
-        if worker.lines.is_empty() {
-            return;
-        }
-        let hub = host.server.cache().watch_hub();
-        for (kind, line) in worker.lines.drain(..) {
-            if let Some(kind) = KINDS.get(kind as usize) {
-                hub.event(*kind, |out| out.push_str(&line));
-            }
-        }
+        self.shared.borrow().report(text);
     }
 }
 

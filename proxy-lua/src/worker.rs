@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use memcache_core::Tag;
+use memcache_core::internal::base::watch::{WatchHub, kind};
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::command::COMMANDS;
 use memcache_core::internal::proxy::hooks::Hooks;
@@ -202,20 +203,6 @@ pub enum Event {
     Go { context: usize, value: Value },
 }
 
-/// The kinds of lines for watchers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LineKind {
-    /// `proxyreqs`.
-    Request,
-    /// `proxyevents`.
-    Event,
-    /// `proxyuser`.
-    User,
-}
-
-/// Most lines of one call of the engine.
-const LINES_MAX: usize = 1000;
-
 /// The state of a virtual machine.
 #[derive(Debug, Default)]
 pub struct Worker {
@@ -233,10 +220,8 @@ pub struct Worker {
     pub events: VecDeque<Event>,
     /// Steps for the next turn of the engine. A function may ask for such steps without end.
     pub later: VecDeque<Event>,
-    /// Lines for watchers. At most [`LINES_MAX`].
-    pub lines: Vec<(LineKind, String)>,
-    /// The kinds of lines that watchers want, by their numbers.
-    pub wanted: [bool; 3],
+    /// The watchers of the server. There are none while the program is loaded.
+    pub watchers: Arc<WatchHub>,
     /// Counts the functions of all workers.
     pub functions: Arc<Functions>,
     draw: u64,
@@ -307,16 +292,16 @@ impl Worker {
         Hooks { common: commands(&self.routes), tagged: tagged.collect(), is_lenient: true }
     }
 
-    /// Keeps a line if a watcher wants it.
-    pub fn line(&mut self, kind: LineKind, line: impl FnOnce() -> String) {
-        if self.wanted.get(kind as usize).copied().unwrap_or(false) && self.lines.len() < LINES_MAX {
-            self.lines.push((kind, line()));
+    /// Writes a line if a watcher wants its kind.
+    pub fn line(&self, kind: u32, line: impl FnOnce() -> String) {
+        if self.watchers.wants(kind) {
+            self.watchers.event(kind, |out| out.push_str(&line()));
         }
     }
 
-    /// Keeps a line about a fault of a program.
-    pub fn report(&mut self, text: &str) {
-        self.line(LineKind::Event, || line::fault(text));
+    /// Writes a line about a fault of a program.
+    pub fn report(&self, text: &str) {
+        self.line(kind::PROXYEVENTS, || line::fault(text));
     }
 
     /// Returns `true` once in `rate` calls, at random. Never if `rate` is 0.

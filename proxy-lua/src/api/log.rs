@@ -11,7 +11,7 @@ use crate::line;
 use crate::object::{Request, value_of};
 use crate::response::Response;
 use crate::wait::Rank;
-use crate::worker::{LineKind, Shared, Worker};
+use crate::worker::{Shared, Worker};
 
 /// Longest detail and longest request of a line.
 const DETAIL_MAX: usize = 150;
@@ -43,14 +43,14 @@ pub fn add_to_configuration(lua: &Lua, mcp: &Table, server: &Arc<dyn ServerView>
 pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     let state = Rc::clone(shared);
     let log = move |_: &Lua, text: LuaString| {
-        state.borrow_mut().line(LineKind::User, || line::user(&text.to_string_lossy()));
+        state.borrow().line(kind::PROXYUSER, || line::user(&text.to_string_lossy()));
         Ok(())
     };
     mcp.set("log", lua.create_function(log)?)?;
     let state = Rc::clone(shared);
     let log = move |_: &Lua, (request, response, detail, fd): Logged| {
         let (request, response) = (value_of::<Request>(&request)?, read(&response));
-        log_request(&mut state.borrow_mut(), &request.borrow(), &response, detail.as_ref(), fd);
+        log_request(&state.borrow(), &request.borrow(), &response, detail.as_ref(), fd);
         Ok(())
     };
     mcp.set("log_req", lua.create_function(log)?)?;
@@ -62,7 +62,7 @@ pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
         let micros = u64::try_from(millis).unwrap_or(0).saturating_mul(1000);
         let is_slow = micros > 0 && response.elapsed > micros;
         if is_error || is_slow || u64::try_from(rate).is_ok_and(|rate| worker.draw(rate)) {
-            log_request(&mut worker, &request.borrow(), &response, detail.as_ref(), fd);
+            log_request(&worker, &request.borrow(), &response, detail.as_ref(), fd);
         }
         Ok(())
     };
@@ -101,7 +101,7 @@ impl Shown {
 }
 
 fn log_request(
-    worker: &mut Worker,
+    worker: &Worker,
     request: &Request,
     shown: &Shown,
     detail: Option<&LuaString>,
@@ -109,9 +109,8 @@ fn log_request(
 ) {
     let detail = detail.map(LuaString::to_string_lossy).unwrap_or_default();
     let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
-    worker.line(LineKind::Request, || {
-        text(shown, fd.unwrap_or(0), &detail, line.as_deref().unwrap_or_default())
-    });
+    worker
+        .line(kind::PROXYREQS, || text(shown, fd.unwrap_or(0), &detail, line.as_deref().unwrap_or_default()));
 }
 
 fn text(shown: &Shown, fd: i64, detail: &str, request: &str) -> String {
@@ -130,17 +129,10 @@ fn text(shown: &Shown, fd: i64, detail: &str, request: &str) -> String {
 }
 
 /// Logs a request by the rules of its backend.
-pub fn log_reply(
-    worker: &mut Worker,
-    request: &Request,
-    response: &Response,
-    rank: Rank,
-    fd: i32,
-    tag: &str,
-) {
+pub fn log_reply(worker: &Worker, request: &Request, response: &Response, rank: Rank, fd: i32, tag: &str) {
     let shown = Shown { rank, ..Shown::new(response) };
     let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
-    worker.line(LineKind::Request, || text(&shown, fd.into(), tag, line.as_deref().unwrap_or_default()));
+    worker.line(kind::PROXYREQS, || text(&shown, fd.into(), tag, line.as_deref().unwrap_or_default()));
 }
 
 /// Returns the start of a text.
