@@ -217,6 +217,27 @@ fn a_store_that_the_proxy_refuses_removes_the_item_of_each_child_of_a_failover()
     }
 }
 
+/// The backends of deletes need not have the items of stores.
+#[test]
+fn a_store_that_the_proxy_refuses_takes_the_route_of_its_command() {
+    let route = "route = { by_command = { set = 'a', ms = 'a' }, default = 'b' }";
+    let bench = Bench::new(2, route);
+    let mut client = bench.client();
+    let body = "w".repeat(2_000_000);
+    for store in ["set k 0 0 2000000", "ms k 2000000"] {
+        for index in 0..2 {
+            bench.cache(index).set("k", "old", Ttl::Never).unwrap();
+        }
+        client.send(&format!("{store}\r\n{body}"));
+        client.asks("\r\n", "SERVER_ERROR object too large for cache\r\n");
+        assert_eq!([0, 1].map(|index| bench.cache(index).get("k").is_some()), [false, true], "{store}");
+    }
+    let counted = bench.proxy.stats("proxy").unwrap();
+    for (command, count) in [("cmd_set", "1"), ("cmd_ms", "1"), ("cmd_delete", "0"), ("cmd_md", "0")] {
+        assert!(counted.contains(&(command.into(), count.into())), "{command}: {counted:?}");
+    }
+}
+
 #[test]
 fn a_dead_backend_is_an_error_of_its_keys_alone() {
     let bench = Bench::new(1, "route = 'a'");

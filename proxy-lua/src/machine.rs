@@ -130,7 +130,7 @@ impl Machine {
         // A function that does not wait has no other step that does it.
         self.collect(host);
         self.budget.set(0);
-        let command = request.command.number;
+        let command = request.routed_as().number;
         let route = {
             let worker = self.shared.borrow();
             if !request.value().is_empty() && worker.is_full() {
@@ -617,7 +617,7 @@ fn internal(request: &ClientRequest, fd: i32, host: &mut Host<'_>) -> Option<Res
 /// Returns the answer to a client.
 fn answer(caller: &Caller, ended: Ended) -> Vec<u8> {
     if let Some(refusal) = caller.refusal {
-        return format!("{refusal}\r\n").into_bytes();
+        return format!("{}\r\n", refusal.reply).into_bytes();
     }
     match ended {
         Ended::Failed => FAILURE.to_vec(),

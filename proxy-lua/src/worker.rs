@@ -18,7 +18,7 @@ use memcache_core::internal::base::watch::{WatchHub, kind};
 use memcache_core::internal::protocol::output::SlotId;
 use memcache_core::internal::proxy::command::COMMANDS;
 use memcache_core::internal::proxy::hooks::Hooks;
-use memcache_core::internal::proxy::request::Quiet;
+use memcache_core::internal::proxy::request::{Quiet, Refusal};
 use memcache_core::internal::proxy::slots::Slots;
 use mlua::{AnyUserData, Function, Value};
 
@@ -136,7 +136,7 @@ pub struct Caller {
     /// Number of its command.
     pub command: u8,
     /// The answer in place of that of the program.
-    pub refusal: Option<&'static str>,
+    pub refusal: Option<Refusal>,
 }
 
 /// The receiver of an answer.

@@ -85,6 +85,37 @@ fn a_store_of_a_value_that_is_too_large_is_refused() {
     }
 }
 
+/// Deletes may go elsewhere, or nowhere.
+#[test]
+fn a_store_of_a_value_that_is_too_large_takes_the_route_of_its_command() {
+    let bench = Bench::new(
+        2,
+        "
+        function mcp_config_pools() return { pool(1), pool(2) } end
+        function mcp_config_routes(pools)
+            local function direct(pool)
+                local fgen = mcp.funcgen_new()
+                local h = fgen:new_handle(pool)
+                fgen:ready({ f = function(rctx) return function(r)
+                    return rctx:enqueue_and_wait(r, h)
+                end end })
+                return fgen
+            end
+            mcp.attach(mcp.CMD_SET, direct(pools[1]))
+            mcp.attach(mcp.CMD_MS, direct(pools[1]))
+            mcp.attach(mcp.CMD_DELETE, direct(pools[2]))
+        end",
+    );
+    let mut client = bench.client();
+    let value = "x".repeat(2_000_000);
+    for store in ["set k 0 0 2000000", "ms k 2000000"] {
+        bench.backends.iter().for_each(|backend| backend.cache().set("k", "old", Ttl::Never).unwrap());
+        client.asks(&format!("{store}\r\n{value}\r\n"), "SERVER_ERROR object too large for cache\r\n");
+        let has = |index: usize| bench.backends[index].cache().get("k").is_some();
+        assert_eq!([has(0), has(1)], [false, true], "{store}");
+    }
+}
+
 #[test]
 fn commands_without_a_route_are_answered_by_the_cache_of_the_server() {
     let bench = Bench::new(1, "

@@ -90,7 +90,7 @@ impl Active {
         event: impl FnOnce(&mut Run, &mut Turn<'_>),
     ) {
         let Self { request, draw, run, generation, .. } = self;
-        let request = Request { key: request.key(), command: request.command, draw: *draw };
+        let request = Request { key: request.key(), command: request.routed_as(), draw: *draw };
         let Generation { routes, buckets, .. } = generations.get(*generation);
         let (now, millis) = (host.now, host.millis);
         event(run, &mut Turn { routes, request, now, millis, buckets, actions });
@@ -181,7 +181,7 @@ impl Relay {
         self.draw ^= self.draw >> 7;
         self.draw ^= self.draw << 17;
         let draw = self.draw;
-        let about = Request { key: request.key(), command: request.command, draw };
+        let about = Request { key: request.key(), command: request.routed_as(), draw };
         let (now, millis, actions) = (host.now, host.millis, &mut self.actions);
         let (generation, Generation { routes, buckets, .. }) = self.generations.begin();
         let root = routes.root_of(client.tag);
@@ -457,7 +457,7 @@ impl Relay {
                 Some(reply) => reply,
             },
         };
-        let refusal = request.refusal.map(|refusal| format!("{refusal}\r\n"));
+        let refusal = request.refusal.map(|refusal| format!("{}\r\n", refusal.reply));
         if let Some(refusal) = &refusal {
             answer = refusal.as_bytes();
         } else if is_unwanted(request, outcome.mark, answer) {

@@ -48,8 +48,17 @@ pub struct ClientRequest {
     pub command: &'static Command,
     /// The replies that the client does not want.
     pub quiet: Quiet,
+    /// Set if this deletes the item of a store that is refused.
+    pub refusal: Option<Refusal>,
+}
+
+/// A store that a proxy refuses.
+#[derive(Clone, Copy, Debug)]
+pub struct Refusal {
     /// The reply to the client, which an engine gives in place of that of a backend.
-    pub refusal: Option<&'static str>,
+    pub reply: &'static str,
+    /// The command of the store.
+    command: &'static Command,
 }
 
 impl ClientRequest {
@@ -69,12 +78,20 @@ impl ClientRequest {
         Some(Self { bytes, line, key, value, command, quiet, refusal: None })
     }
 
-    /// Returns a delete for a store that is refused with `refusal`: as on a server, no old item
+    /// Returns a delete for a store that is refused with `reply`: as on a server, no old item
     /// remains. Returns `None` if the command has no key.
-    pub fn refused(line: &[u8], refusal: &'static str) -> Option<Self> {
+    pub fn refused(line: &[u8], reply: &'static str) -> Option<Self> {
+        let store = Self::new(line, 0)?;
         let mut delete = Vec::new();
-        Self::new(line, 0)?.push(Work::Delete, None, None, 0, &mut delete);
-        Some(Self { refusal: Some(refusal), ..Self::new(strip_line_end(&delete), 0)? })
+        store.push(Work::Delete, None, None, 0, &mut delete);
+        let refusal = Some(Refusal { reply, command: store.command });
+        Some(Self { refusal, ..Self::new(strip_line_end(&delete), 0)? })
+    }
+
+    /// Returns the command by which routes are chosen: of a refused store, that of the store, whose
+    /// backends have the item.
+    pub fn routed_as(&self) -> &'static Command {
+        self.refusal.map_or(self.command, |refusal| refusal.command)
     }
 
     /// Returns the request for one key of a get that may have several.

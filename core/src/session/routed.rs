@@ -67,8 +67,7 @@ impl Session {
         let refusal = if line.len() > LINE_MAX {
             TOO_LONG
         } else if length > env.context.cache.config().item_size_max {
-            let delete = if purge { ClientRequest::refused(line, TOO_LARGE) } else { None };
-            if let Some(delete) = delete.filter(|delete| env.is_routed(delete.command.word.as_bytes())) {
+            if let Some(delete) = ClientRequest::refused(line, TOO_LARGE).filter(|_| purge) {
                 leave_slot(env, smallvec![delete], is_sampled, out);
                 return self.swallow(line_len, length + 2);
             }
