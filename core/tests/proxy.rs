@@ -238,6 +238,17 @@ fn a_store_that_the_proxy_refuses_takes_the_route_of_its_command() {
     }
 }
 
+/// A client takes no reply to a quiet store for a success.
+#[test]
+fn null_tells_a_quiet_store_that_nothing_is_stored() {
+    let bench = Bench::new(1, "route = { rate_limit = 'a', tokens = 1, every_ms = 3600000, burst = 1 }");
+    let mut client = bench.client();
+    client.asks("ms k 1 q\r\nx\r\nmn\r\n", "MN\r\n");
+    client.asks("ms k 1 q\r\ny\r\nmn\r\n", "NS\r\nMN\r\n");
+    client.asks("set k 0 0 1\r\ny\r\n", "NOT_STORED\r\n");
+    client.asks("set k 0 0 1 noreply\r\ny\r\nmg k v q\r\nmn\r\n", "MN\r\n");
+}
+
 #[test]
 fn a_dead_backend_is_an_error_of_its_keys_alone() {
     let bench = Bench::new(1, "route = 'a'");

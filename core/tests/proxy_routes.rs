@@ -270,7 +270,7 @@ proptest! {
                 // A client never gets the reply to a request that is not its own.
                 prop_assert!(matches!(ran.sends[number].work, Client | Item));
             }
-            Source::Null => prop_assert_eq!(answer.mark, Miss),
+            Source::Null => prop_assert_eq!(answer.mark, if write { Good } else { Miss }),
             Source::Error(node) => {
                 prop_assert!(matches!(routes.nodes[node], Route::Error(_)));
                 prop_assert_eq!(answer.mark, Error);
@@ -391,6 +391,16 @@ fn all_fastest_answers_with_the_best_in_time() {
     assert_eq!(after(&route(1), [Good, Miss, Error]), ("abc".into(), Some('c')));
     let slow = "route = { all_fastest = ['a', 'b'], wait_ms = 1 }";
     assert_eq!(after(slow, [Good; 3]), ("ab".into(), None));
+}
+
+/// As in memcached's proxy, `NOT_STORED` and `NOT_FOUND` are good.
+#[test]
+fn null_misses_reads_alone() {
+    let text = "route = { failover = ['null', 'a'], until_hit = true }";
+    for (word, asked) in [("get", 1), ("mg", 1), ("gat", 1), ("set", 0), ("md", 0), ("incr", 0), ("touch", 0)]
+    {
+        assert_eq!(sends(text, word, [Good; 3]).0.len(), asked, "{word}");
+    }
 }
 
 #[test]

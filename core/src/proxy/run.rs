@@ -449,7 +449,7 @@ impl Run {
         let (choice, step) = match routes.nodes.get(node) {
             Some(Route::Pool(pool)) => return Step::Send(*pool),
             Some(Route::Local) => return Step::Send(LOCAL),
-            Some(Route::Null) | None => (Choice::Answer, Step::Answer(Mark::Miss, Source::Null)),
+            Some(Route::Null) | None => (Choice::Answer, Step::Answer(null(kind), Source::Null)),
             Some(Route::Error(_)) => (Choice::Answer, Step::Answer(Mark::Error, Source::Error(node))),
             Some(Route::Failover { children, .. }) => {
                 (Choice::Ask(0, None), Step::Wait(children.get(..1).unwrap_or_default()))
@@ -688,6 +688,12 @@ impl Frame {
 /// Leaves the request to a child. A node without one has a miss.
 fn go(child: Option<&NodeId>) -> Step<'static> {
     child.map_or(Step::Answer(Mark::Miss, Source::Null), |child| Step::Go(*child))
+}
+
+/// Returns the mark of the answer of `null`. A write gets `NOT_STORED` or `NOT_FOUND`, which is
+/// good, as from a backend.
+fn null(kind: Kind) -> Mark {
+    if kind == Kind::Read { Mark::Miss } else { Mark::Good }
 }
 
 /// Returns whether an outcome makes its node look further.
