@@ -131,11 +131,17 @@ pub static EXCUSES: &[Excuse] = &[
     },
     Excuse {
         reason: "memcached's routelib has a fault over the limit of route_ratelim, where a miss is documented",
-        holds: |_, left, right| contains(left, b"SERVER_ERROR lua failure\r\n") && !contains(right, FAILURE),
+        holds: |request, left, right| {
+            let rest = without(left, b"SERVER_ERROR lua failure\r\n");
+            let is_same = if rest.is_empty() { is_null(request, right) } else { rest == right };
+            rest.len() < left.len() && is_same
+        },
     },
     Excuse {
-        reason: "our proxy refuses a malformed request itself, also while the backend is dead",
-        holds: |_, left, right| left == FAILURE && right.starts_with(b"CLIENT_ERROR "),
+        reason: "our proxy refuses malformed requests and too large values itself, also while the backend is dead",
+        holds: |_, left, right| {
+            left == FAILURE && (right.starts_with(b"CLIENT_ERROR ") || right == TOO_LARGE)
+        },
     },
     Excuse {
         reason: "a get of several keys fails as a whole, where memcached's proxy puts the error between the values",
@@ -163,4 +169,65 @@ fn is_miss(reply: &[u8]) -> bool {
     reply.is_empty() || lines.iter().any(|line| reply.starts_with(line))
 }
 
+/// Returns whether a reply is that of `null` to a request, or refuses its value.
+fn is_null(request: &[u8], reply: &[u8]) -> bool {
+    let line = request.split(|byte| *byte == b'\n').next().unwrap_or_default().trim_ascii_end();
+    let mut words = line.split(|byte| *byte == b' ');
+    let (miss, silencer): (&[u8], &[u8]) = match words.next() {
+        Some(b"get") => (b"END\r\n", b""),
+        Some(b"mg") => (b"EN\r\n", b"q"),
+        Some(b"ms") => (b"NS\r\n", b""),
+        Some(b"set") => (b"NOT_STORED\r\n", b"noreply"),
+        Some(b"incr") => (b"NOT_FOUND\r\n", b"noreply"),
+        _ => return false,
+    };
+    let is_quiet = !silencer.is_empty() && words.skip(1).any(|word| word == silencer);
+    reply == TOO_LARGE || if is_quiet { reply.is_empty() } else { reply == miss }
+}
+
 const FAILURE: &[u8] = b"SERVER_ERROR backend failure\r\n";
+const TOO_LARGE: &[u8] = b"SERVER_ERROR object too large for cache\r\n";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns whether memcached's fault over a limit explains the replies.
+    fn is_limited(request: &str, left: &str, right: &str) -> bool {
+        let excuse = EXCUSES.iter().find(|excuse| excuse.reason.contains("route_ratelim"));
+        excuse.is_some_and(|excuse| (excuse.holds)(request.as_bytes(), left.as_bytes(), right.as_bytes()))
+    }
+
+    #[test]
+    fn a_limit_explains_only_that_a_request_was_refused() {
+        let failure = "SERVER_ERROR lua failure\r\n";
+        for (request, right) in [
+            ("get k\r\n", "END\r\n"),
+            ("mg k v\r\n", "EN\r\n"),
+            ("mg k v q\r\n", ""),
+            ("ms k 1 q\r\nx\r\n", "NS\r\n"),
+            ("set k 0 0 1\r\nx\r\n", "NOT_STORED\r\n"),
+            ("set k 0 0 1 noreply\r\nx\r\n", ""),
+            ("set k 0 0 9999999\r\n…\r\n", "SERVER_ERROR object too large for cache\r\n"),
+            ("incr k 1\r\n", "NOT_FOUND\r\n"),
+        ] {
+            assert!(is_limited(request, failure, right), "{request}");
+        }
+        let item = "VALUE a 0 1\r\nx\r\n";
+        assert!(is_limited("get a k\r\n", &format!("{item}{failure}END\r\n"), &format!("{item}END\r\n")));
+        for (request, right) in [
+            ("get k\r\n", "VALUE k 0 1\r\nx\r\nEND\r\n"),
+            ("mg k v\r\n", "VA 1\r\nx\r\n"),
+            ("ms k 1\r\nx\r\n", "HD\r\n"),
+            ("ms k 1 q\r\nx\r\n", ""),
+            ("set k 0 0 1\r\nx\r\n", "STORED\r\n"),
+            ("set k 0 0 1\r\nx\r\n", "SERVER_ERROR backend failure\r\n"),
+            ("incr k 1\r\n", "7\r\n"),
+            ("touch k 0\r\n", "NOT_FOUND\r\n"),
+        ] {
+            assert!(!is_limited(request, failure, right), "{request}");
+        }
+        assert!(!is_limited("get a k\r\n", &format!("{item}{failure}END\r\n"), "END\r\n"));
+        assert!(!is_limited("get k\r\n", "END\r\n", "END\r\n"), "memcached did not fail");
+    }
+}
