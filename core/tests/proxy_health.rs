@@ -6,6 +6,7 @@ mod proxying;
 mod waiting;
 
 use std::collections::HashSet;
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -275,6 +276,68 @@ fn only_keys_of_ejected_backends_move() {
             assert_eq!(taken.len(), 7 - down.len(), "{}: the keys go to all others", distribution.name);
         }
         assert_eq!(pool.find_among(b"k", Eject::Rehash, |_| false), Err(Eject::Rehash));
+    }
+}
+
+/// A backend with `down = true` is neither asked nor probed, and its keys go where those of any
+/// backend go that is down.
+#[test]
+fn a_backend_that_is_configured_down_is_not_probed() {
+    let (listener, at) = mute();
+    listener.set_nonblocking(true).unwrap();
+    let other = start(ServerConfig::default());
+    let text = |eject: &str| {
+        format!(
+            "route = 'a'\n[pools.a]\nbackends = [{{ address = '{at}', down = true }}, '{}']\n\
+             health = {{ {HEALTH}, eject = '{eject}' }}\n",
+            address(&other)
+        )
+    };
+    let own = parse(&text("no")).unwrap();
+    assert_eq!(own.probed(), 1);
+    let mut keys = (0..1000).map(|n| format!("k{n}"));
+    let key = keys.find(|key| own.pools[0].choose(key.as_bytes()) == 0).unwrap();
+    for (eject, read, write) in [
+        ("no", "SERVER_ERROR backend failure\r\n", "SERVER_ERROR backend failure\r\n"),
+        ("miss", "END\r\n", "SERVER_ERROR backend failure\r\n"),
+        ("rehash", "END\r\n", "STORED\r\n"),
+    ] {
+        let proxy = proxy(text(eject));
+        let routes = routes(&proxy);
+        let conditions = &routes.pools[0].health.as_ref().unwrap().conditions;
+        // The other backend is probed after this one.
+        eventually("there are probes", || conditions[1].probes.get() > 2);
+        Client::new(&proxy).asks(&format!("get {key}\r\n"), read);
+        Client::new(&proxy).asks(&format!("set {key} 0 0 1\r\nx\r\n"), write);
+        assert_eq!(conditions[0].probes.get(), 0, "{eject}");
+        let pool = &proxy.proxy_stats().unwrap().pools[0];
+        assert_eq!((pool.backends, pool.down), (2, 1), "{eject}");
+    }
+    assert_eq!(listener.accept().map(drop).map_err(|e| e.kind()), Err(ErrorKind::WouldBlock));
+    assert!(other.cache().get(&key).is_some());
+}
+
+/// The result of probes counts only while they go on.
+#[test]
+fn a_backend_is_up_after_it_was_configured_down() {
+    let (_listener, at) = mute();
+    let text = |down: bool| {
+        format!(
+            "route = 'a'\n[pools.a]\nbackends = [{{ address = '{at}', down = {down} }}]\n\
+             health = {{ {HEALTH}, timeout_ms = 50 }}\n"
+        )
+    };
+    let proxy = proxy(text(false));
+    let found = routes(&proxy);
+    eventually("the backend is down", || found.pools[0].is_down(0));
+    let mut before = found;
+    for down in [true, false] {
+        let mut next = parse(&text(down)).unwrap();
+        next.keep_conditions(&before);
+        assert_eq!(next.pools[0].is_down(0), down);
+        // Statistics of the backend have what probes find.
+        assert!(!next.pools[0].health.as_ref().unwrap().conditions[0].is_down());
+        before = Arc::new(next);
     }
 }
 

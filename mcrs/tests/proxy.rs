@@ -281,6 +281,23 @@ fn a_listener_has_a_route_of_its_own() {
 }
 
 #[test]
+fn explain_knows_a_backend_that_is_configured_down() {
+    let text = "\
+route = 'a'
+[pools.a]
+backends = [{ address = 'b', down = true }]
+health = { eject = 'miss' }
+";
+    let expected = "\
+get k
+  a: b:11211 is down, reads miss and writes fail
+  the client gets the miss of b:11211
+";
+    let (status, out, said) = proxy(&File::new("down", text), &["explain", "FILE", "k"]);
+    assert_eq!((status, out.as_str(), said.as_str()), (0, expected, ""));
+}
+
+#[test]
 fn mistakes_are_one_line() {
     let right = File::new("right", MOVE);
     let unread = File::new("tls", "route = 'a'\n[pools.a]\nbackends = ['a']\ntls = { ca = 'no.pem' }\n");

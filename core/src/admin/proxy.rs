@@ -58,7 +58,7 @@ pub struct ProxyPoolStats {
     pub errors: u64,
     /// Its backends, those of its sources included.
     pub backends: u64,
-    /// Of these, those that its probes have found down.
+    /// Of these, those that are down: by its probes, or by their configuration.
     pub down: u64,
 }
 
@@ -137,7 +137,7 @@ pub fn proxy_stats(context: &ServerState) -> Option<ProxyStats> {
     for stats in &mut pools {
         let Some(pool) = by_name.get(stats.name.as_str()) else { continue };
         stats.backends = pool.backends.len() as u64;
-        stats.down = conditions(pool).filter(|condition| condition.is_down()).count() as u64;
+        stats.down = (0..pool.backends.len()).filter(|index| pool.is_down(*index)).count() as u64;
     }
     let found = conditions_by_name(configured);
     members.sort_unstable();

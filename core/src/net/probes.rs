@@ -74,7 +74,7 @@ impl Probes {
         }
         for (number, pool) in routes.pools.iter().enumerate() {
             let Some(health) = &pool.health else { continue };
-            for (index, backend) in pool.backends.iter().enumerate() {
+            for (index, backend) in pool.backends.iter().enumerate().filter(|(_, backend)| !backend.is_down) {
                 let token = Token(FIRST + self.backends.len());
                 let place = pool.place(backend);
                 let kept = earlier.remove(&(pool.name.clone(), place.address.clone()));

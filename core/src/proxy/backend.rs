@@ -14,7 +14,7 @@ pub struct Backend {
     pub name: Option<String>,
     /// Share of the keys, at least 1, among the weights of the pool.
     pub weight: u32,
-    /// Whether it is never asked. Its keys fail.
+    /// Whether it is down until the next configuration: it is neither asked nor probed.
     pub is_down: bool,
     /// The name in its certificate, if that is not the host of the address.
     pub server_name: Option<String>,

@@ -75,7 +75,8 @@ pub fn explain(routes: &Routes, root: NodeId, request: Request<'_>, pretence: &P
         let is_read = send.work.kind(request.command) == Kind::Read;
         let eject = pool.health.as_ref().map(|health| health.rules.eject);
         let own = pool.choose(request.key);
-        let up = |index: usize| !names(&pretence.down, index);
+        let configured = |index: usize| pool.backends.get(index).is_some_and(|backend| backend.is_down);
+        let up = |index: usize| !configured(index) && !names(&pretence.down, index);
         let found = pool.find_among(request.key, eject.unwrap_or(Eject::No), up);
         let (index, mark) = match found {
             Err(Eject::Miss) if is_read => (own, Mark::Miss),

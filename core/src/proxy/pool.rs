@@ -149,8 +149,14 @@ impl Pool {
     pub fn find(&self, key: &[u8]) -> Result<usize, Eject> {
         match &self.health {
             None => Ok(self.choose(key)),
-            Some(health) => self.find_among(key, health.rules.eject, |index| health.is_up(index)),
+            Some(health) => self.find_among(key, health.rules.eject, |index| !self.is_down(index)),
         }
+    }
+
+    /// Returns whether a backend is down: by its configuration, or by its probes.
+    pub fn is_down(&self, index: usize) -> bool {
+        self.backends.get(index).is_some_and(|backend| backend.is_down)
+            || self.health.as_ref().is_some_and(|health| !health.is_up(index))
     }
 
     /// Like [`Self::find`], while only some backends are `up`.
@@ -178,10 +184,12 @@ impl Pool {
         (key, self.key_hash.map_or(0, |hash| hash.hash(key, self.seed)))
     }
 
-    /// Takes over the conditions of backends that this pool had in an earlier configuration.
+    /// Takes over the conditions of backends that this pool had in an earlier configuration. A
+    /// backend that is no longer probed gets a new one, because no probe would change the old one.
     pub fn keep_conditions(&mut self, earlier: &Self) {
         let (Some(new), Some(old)) = (&mut self.health, &earlier.health) else { return };
-        for (backend, condition) in self.backends.iter().zip(&mut new.conditions) {
+        let pairs = self.backends.iter().zip(&mut new.conditions);
+        for (backend, condition) in pairs.filter(|(backend, _)| !backend.is_down) {
             let at = earlier.backends.iter().position(|old| old.address == backend.address);
             if let Some(kept) = at.and_then(|at| old.conditions.get(at)) {
                 *condition = Arc::clone(kept);

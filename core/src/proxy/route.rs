@@ -102,7 +102,8 @@ impl Routes {
 
     /// Returns the number of backends that are probed.
     pub fn probed(&self) -> usize {
-        self.pools.iter().filter(|pool| pool.health.is_some()).map(|pool| pool.backends.len()).sum()
+        let pools = self.pools.iter().filter(|pool| pool.health.is_some());
+        pools.flat_map(|pool| &pool.backends).filter(|backend| !backend.is_down).count()
     }
 
     /// Adds one to a counter.

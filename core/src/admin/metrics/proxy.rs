@@ -20,10 +20,8 @@ fn of_pools(pools: &[ProxyPoolStats]) -> [MetricFamily; 3] {
         "memcache_rs_proxy_pool_errors_total",
         "Requests for backends of a pool that got an error or no reply.",
     );
-    let mut backends = gauge(
-        "memcache_rs_proxy_pool_backends",
-        "Backends of a pool: those that its probes have found down, and the others.",
-    );
+    let mut backends =
+        gauge("memcache_rs_proxy_pool_backends", "Backends of a pool: those that are down, and the others.");
     for pool in pools.iter().take(MOST) {
         let name = label(pool.name.as_bytes());
         requests = requests.with(&[("pool", &name)], pool.requests as f64);
