@@ -2537,9 +2537,10 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
   readonly servers: Server[];
 
   /**
-   * The TCP addresses of the servers as `host:port`.
+   * The TCP addresses of the servers as `host:port`, also of a killed one, which comes back at its
+   * own.
    *
-   * @throws {ClosedError} if a server is not running.
+   * @throws {ClosedError} if the cluster was not started.
    * @example
    * ```js
    * cluster.addresses[0] === cluster.servers[0].address; // => true

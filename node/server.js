@@ -547,6 +547,8 @@ class Cluster {
     const [other] = this.#running();
     try {
       await Promise.all(this.#servers.map((server) => server.start()));
+      // They keep their addresses.
+      this.#nodes = this.#servers.map((server) => server.address);
       if (this.#route) await this.#startProxy();
       const running = this.#running();
       for (const server of running) this.#clock.join(server.clock, (other ?? running[0]).clock);
@@ -559,11 +561,7 @@ class Cluster {
   }
 
   async #startProxy() {
-    if (this.#proxy === undefined) {
-      // The nodes keep their addresses.
-      this.#nodes = this.addresses;
-      this.#proxy = new Server({ ...this.#ofProxy, proxy: this.#config(this.#route) });
-    }
+    this.#proxy ??= new Server({ ...this.#ofProxy, proxy: this.#config(this.#route) });
     await this.#proxy.start();
     for (const server of this.#servers) settleAfter(server, this.#proxy);
   }
@@ -634,7 +632,8 @@ class Cluster {
   }
 
   get addresses() {
-    return this.#servers.map((server) => server.address);
+    if (this.#nodes === undefined) throw new ClosedError('the cluster was not started: call start() first');
+    return [...this.#nodes];
   }
 
   get proxy() {

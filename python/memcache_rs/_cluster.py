@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from memcache_rs import _native
 from memcache_rs._runs import Runs
-from memcache_rs._server import Server, clock_of, host_port, settle_after
+from memcache_rs._server import Server, address_of, clock_of, host_port, settle_after
 from memcache_rs.errors import ClosedError, ConfigError
 
 if TYPE_CHECKING:
@@ -279,7 +279,7 @@ class Cluster(Runs):
 
     def _make_proxy(self) -> Server:
         """Makes the proxy before the running nodes, which keep their addresses."""
-        self._nodes = [host_port(server.address) for server in self.servers]
+        self._nodes = [host_port(address) for address in self.addresses]
         return Server(proxy=self._config(self._route), **self._of_proxy)
 
     def _config(self, proxy: bool | str | PathLike[str]) -> str:
@@ -397,17 +397,18 @@ class Cluster(Runs):
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """The host and port of each node.
+        """The host and port of each node, also of a killed one, which comes back at its own.
 
         Raises:
-            ClosedError: A node does not run.
+            ClosedError: The cluster was not started, or listens only on Unix sockets.
 
         Example:
             >>> with Cluster(2) as cluster:
-            ...     cluster.addresses == [server.address for server in cluster]
-            True
+            ...     cluster.kill(1)
+            ...     len(cluster.addresses)
+            2
         """
-        return [server.address for server in self.servers]
+        return [address_of(server) for server in self.servers]
 
     @property
     def proxy(self) -> Server:

@@ -64,6 +64,11 @@ class _Addresses:
             path if kind == "unix" else (path, n) for kind, path, n in addresses
         }
 
+    def first_tcp(self) -> tuple[str, int]:
+        if not self.tcp:
+            raise ClosedError("the server has no TCP address; use unix_socket, or set host")
+        return self.tcp[0]
+
 
 #: The running servers and their addresses. They are stopped when the interpreter ends.
 _running: weakref.WeakKeyDictionary[Server, set[str | tuple[str, int]]] = weakref.WeakKeyDictionary()
@@ -390,10 +395,7 @@ class Server(Runs):
             ...     server.address == (server.host, server.port)
             True
         """
-        addresses = self._bound().tcp
-        if not addresses:
-            raise ClosedError("the server has no TCP address; use unix_socket, or set host")
-        return addresses[0]
+        return self._bound().first_tcp()
 
     @property
     def host(self) -> str:
@@ -859,6 +861,13 @@ class Server(Runs):
 def settle_after(server: Server, first: Server) -> None:
     """Has the handles of a server settle another server first."""
     server._live().settle_after(first._live())
+
+
+def address_of(server: Server) -> tuple[str, int]:
+    """Returns the address of a server, which keeps it while it is stopped."""
+    if server._addresses is None:
+        raise _closed()
+    return server._addresses.first_tcp()
 
 
 def clock_of(server: Server) -> Clock:

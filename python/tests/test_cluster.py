@@ -30,6 +30,7 @@ def test_nodes_announce_each_other() -> None:
         cluster[1].cache.set("key", "value")
         cluster.kill(1)
         assert not cluster[1].running
+        assert cluster.addresses == addresses
         later, left = discover(addresses[0])
         assert (later > version, left) == (True, [nodes[0], nodes[2]])
         cluster.revive(1)
@@ -39,6 +40,8 @@ def test_nodes_announce_each_other() -> None:
     for address in addresses:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address)
+    with pytest.raises(memcache_rs.ClosedError):
+        _ = Cluster(2).addresses
 
 
 def test_a_node_that_does_not_exist() -> None:
