@@ -1,5 +1,5 @@
 //! Random routes as a program in Lua and as native routes: both send the same requests and answer
-//! the same, and so does a model of the rules for waits.
+//! the same, and so does a model of the rules. Not `random`: each side would draw on its own.
 //!
 //! `ROUTE_SEEDS=1000` runs more of them than by default.
 
@@ -32,6 +32,8 @@ const SIZE: usize = 12;
 const LIMIT: u64 = 1;
 /// The time of the model in which `SLOW` answers.
 const NEVER: u64 = 1 << 40;
+/// Milliseconds until a limit lets one more request through. No test runs for so long.
+const TICK: u32 = 1_000_000_000;
 
 /// A route. `hit` is whether a miss counts as a failure, and `limited` whether it has a limit of
 /// time.
@@ -39,24 +41,82 @@ const NEVER: u64 = 1 << 40;
 enum Tree {
     Pool(usize),
     Null,
-    Failover { children: Vec<Tree>, hit: bool, tries: usize, limited: bool },
+    Failover {
+        children: Vec<Tree>,
+        hit: bool,
+        tries: usize,
+        limited: bool,
+    },
+    /// The near zone, and the others.
+    Zones {
+        children: Vec<Tree>,
+        hit: bool,
+    },
     Sync(Vec<Tree>),
-    Fastest { children: Vec<Tree>, hit: bool, limited: bool },
+    Fastest {
+        children: Vec<Tree>,
+        hit: bool,
+        limited: bool,
+    },
     Split(Vec<Tree>),
+    /// The route of reads, and that of other commands.
+    Choose(Vec<Tree>),
+    Ttl {
+        children: Vec<Tree>,
+        seconds: u32,
+    },
+    /// The route of the first `burst` requests, and that of later ones. `number` is that of the
+    /// limit.
+    Limit {
+        children: Vec<Tree>,
+        burst: usize,
+        number: usize,
+    },
 }
 
-use Tree::{Failover, Fastest, Null, Pool, Split, Sync};
+use Tree::{Choose, Failover, Fastest, Limit, Null, Pool, Split, Sync, Ttl, Zones};
 
-/// Pseudo-random numbers.
-struct Draw(u64);
+/// A command of a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    Read,
+    Store,
+    /// A store with a TTL, and with a flag behind it.
+    StoreFor(u32),
+    ClassicStore,
+    Delete,
+}
+
+use Command::{ClassicStore, Delete, Read, Store, StoreFor};
+
+impl Command {
+    /// Returns the request for a key, with another TTL than the client's if there is one. The last
+    /// line has no end.
+    fn request(self, key: &str, ttl: Option<u32>) -> String {
+        match (self, ttl) {
+            (Read, _) => format!("mg {key} v"),
+            (Store, None) => format!("ms {key} 1\r\nx"),
+            (Store, Some(ttl)) => format!("ms {key} 1 T{ttl}\r\nx"),
+            (StoreFor(own), ttl) => format!("ms {key} 1 T{} F5\r\nx", ttl.unwrap_or(own)),
+            (ClassicStore, ttl) => format!("set {key} 0 {} 1\r\nx", ttl.unwrap_or(0)),
+            (Delete, _) => format!("md {key}"),
+        }
+    }
+}
+
+/// Pseudo-random numbers, and the number of limits so far.
+struct Draw {
+    bits: u64,
+    limits: usize,
+}
 
 impl Draw {
     fn below(&mut self, count: usize) -> usize {
         // Xorshift.
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % count
+        self.bits ^= self.bits << 13;
+        self.bits ^= self.bits >> 7;
+        self.bits ^= self.bits << 17;
+        (self.bits >> 11) as usize % count
     }
 
     fn coin(&mut self) -> bool {
@@ -84,12 +144,29 @@ impl Draw {
             self.children(depth)
         };
         let hit = self.coin();
-        match self.below(if limited { 2 } else { 4 }) {
+        match self.below(if limited { 2 } else { 8 }) {
             0 => Failover { tries: 1 + self.below(children.len()), children, hit, limited },
             1 => Fastest { children, hit, limited },
             2 => Sync(children),
-            _ => Split(vec![self.tree(depth), self.tree(depth)]),
+            3 => Split(self.two(depth)),
+            4 => Choose(self.two(depth)),
+            5 => Ttl { children: vec![self.tree(depth)], seconds: 1 + self.below(1000) as u32 },
+            6 => {
+                self.limits += 1;
+                let (burst, number) = (1 + self.below(REQUESTS), self.limits - 1);
+                Limit { children: self.two(depth), burst, number }
+            }
+            _ => Zones { children: [self.two(depth), children].into_iter().flatten().collect(), hit },
         }
+    }
+
+    fn two(&mut self, depth: usize) -> Vec<Tree> {
+        vec![self.tree(depth), self.tree(depth)]
+    }
+
+    fn command(&mut self) -> Command {
+        let own = 1 + self.below(1000) as u32;
+        [Read, Read, Read, Store, StoreFor(own), ClassicStore, Delete][self.below(7)]
     }
 }
 
@@ -97,9 +174,14 @@ impl Tree {
     fn children(&self) -> &[Self] {
         match self {
             Pool(_) | Null => &[],
-            Failover { children, .. } | Fastest { children, .. } | Sync(children) | Split(children) => {
-                children
-            }
+            Failover { children, .. }
+            | Zones { children, .. }
+            | Sync(children)
+            | Fastest { children, .. }
+            | Split(children)
+            | Choose(children)
+            | Ttl { children, .. }
+            | Limit { children, .. } => children,
         }
     }
 
@@ -129,8 +211,24 @@ impl Tree {
             Fastest { hit, limited, .. } => {
                 format!("{{ all_fastest = [{list}], until_hit = {hit}{} }}", wait(limited))
             }
+            Zones { children, hit } => {
+                let zones: Vec<String> =
+                    children.iter().enumerate().map(|(n, zone)| format!("z{n} = {}", zone.toml())).collect();
+                let zones = zones.join(", ");
+                format!("{{ zone_failover = {{ {zones} }}, near = 'z0', until_hit = {hit} }}")
+            }
             Sync(_) => format!("{{ all_sync = [{list}], last = true }}"),
             Split(_) => format!("{{ split = [{list}] }}"),
+            Choose(children) => {
+                let [reads, others] = [&children[0], &children[1]].map(Self::toml);
+                format!("{{ by_command = {{ reads = {reads} }}, default = {others} }}")
+            }
+            Ttl { seconds, .. } => format!("{{ ttl = {list}, seconds = {seconds} }}"),
+            Limit { children, burst, .. } => {
+                let [within, over] = [&children[0], &children[1]].map(Self::toml);
+                let rules = format!("tokens = 1, every_ms = {TICK}, burst = {burst}");
+                format!("{{ rate_limit = {within}, over = {over}, {rules} }}")
+            }
         }
     }
 
@@ -148,8 +246,13 @@ impl Tree {
             Fastest { hit, limited, .. } => {
                 format!("node(fastest, {{ {list}, hit = {hit}{} }})", wait(limited))
             }
+            Zones { hit, .. } => format!("node(zones, {{ {list}, hit = {hit} }})"),
             Sync(_) => format!("node(sync, {{ {list} }})"),
             Split(_) => format!("node(split, {{ {list} }})"),
+            Choose(_) => format!("node(choose, {{ {list} }})"),
+            Ttl { seconds, .. } => format!("node(ttl, {{ {list}, seconds = {seconds} }})"),
+            // memcached's bucket keeps its last token.
+            Limit { burst, .. } => format!("node(limit, {{ {list}, bucket = bucket({}) }})", burst + 1),
         }
     }
 }
@@ -190,9 +293,37 @@ local function sync(rctx, r, h)
     end
     return res
 end
+local function zones(rctx, r, h, o)
+    local near = rctx:enqueue_and_wait(r, h[1])
+    if near:hit() or near:ok() and not o.hit then return near end
+    local far = table.pack(table.unpack(h, 2))
+    rctx:enqueue(r, far)
+    rctx:wait_cond(#far, mcp.WAIT_FASTGOOD)
+    local best = rctx:best_result(far)
+    if near:ok() and not best:hit() then return near end
+    return best
+end
 local function split(rctx, r, h)
     rctx:enqueue(r, h[2])
     return rctx:enqueue_and_wait(r, h[1])
+end
+local function choose(rctx, r, h)
+    return rctx:enqueue_and_wait(r, r:command() == mcp.CMD_MG and h[1] or h[2])
+end
+local function ttl(rctx, r, h, o)
+    local command = r:command()
+    if command == mcp.CMD_MS or command == mcp.CMD_SET then
+        -- Other routes send the request as it is.
+        r = mcp.request(r:raw_line() .. '\\r\\n', r)
+        if command == mcp.CMD_MS then r:flag_set('T', o.seconds) else r:token(4, o.seconds) end
+    end
+    return rctx:enqueue_and_wait(r, h[1])
+end
+local function limit(rctx, r, h, o)
+    return rctx:enqueue_and_wait(r, o.bucket(1) and h[1] or h[2])
+end
+local function bucket(limit)
+    return mcp.ratelim_tbf({ limit = limit, fillrate = 1, tickrate = TICK })
 end
 local function node(f, o)
     local fgen = mcp.funcgen_new()
@@ -218,12 +349,16 @@ fn program(trees: &[Tree], ports: &[u16]) -> String {
     for (pool, port) in ports.iter().enumerate() {
         write!(out, " mcp.pool({{ mcp.backend('p{pool}', '127.0.0.1', {port}) }}),").unwrap();
     }
-    write!(out, " }} end\n{FUNCTIONS}function mcp_config_routes(pools)\nlocal map = {{}}\n").unwrap();
+    write!(
+        out,
+        " }} end\nlocal TICK = {TICK}\n{FUNCTIONS}function mcp_config_routes(pools)\nlocal map = {{}}\n"
+    )
+    .unwrap();
     for (number, tree) in trees.iter().enumerate() {
         writeln!(out, "map.t{number} = {}", tree.lua()).unwrap();
     }
     out += "map.wait = node(failover, { pools[4], null(), hit = true, tries = 2, wait = 0.003 })\n";
-    out + "mcp.attach(mcp.CMD_MG, mcp.router_new({ map = map, mode = 'prefix', stop = ':' }))\nend\n"
+    out + "mcp.attach(mcp.CMD_ANY_STORAGE, mcp.router_new({ map = map, mode = 'prefix', stop = ':' }))\nend\n"
 }
 
 /// Returns the native configuration for routes.
@@ -241,32 +376,55 @@ fn configuration(trees: &[Tree], ports: &[u16]) -> String {
     out
 }
 
-/// A reply: that of a pool, a miss, or an error.
+/// A reply: that of a pool, one to a write of an item that is not there, the miss of a read, or an
+/// error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reply {
     Good(usize),
+    Refused,
     Miss,
     Error,
 }
 
-use Reply::{Error, Good, Miss};
+use Reply::{Error, Good, Miss, Refused};
 
 impl Reply {
-    fn text(self) -> String {
-        match self {
-            Good(pool) => format!("VA 1\r\n{pool}\r\n"),
-            Miss => "EN\r\n".into(),
-            Error => "SERVER_ERROR no\r\n".into(),
+    fn text(self, command: Command) -> String {
+        match (self, command) {
+            (Good(pool), Read) => format!("VA 1\r\n{pool}\r\n"),
+            (Good(_), ClassicStore) => "STORED\r\n".into(),
+            (Good(pool), _) => format!("HD s{pool}\r\n"),
+            (Refused, ClassicStore) => "NOT_STORED\r\n".into(),
+            (Refused, Delete) => "NF\r\n".into(),
+            (Refused, _) => "NS\r\n".into(),
+            (Miss, _) => "EN\r\n".into(),
+            (Error, _) => "SERVER_ERROR no\r\n".into(),
         }
+    }
+
+    /// Returns the reply of a backend that does not have the item.
+    fn without_item(command: Command) -> Self {
+        if command == Read { Miss } else { Refused }
+    }
+
+    /// Returns whether a route that looks further until a hit, or else until an answer, stops.
+    fn stops(self, hit: bool) -> bool {
+        matches!(self, Good(_) | Refused) || self == Miss && !hit
     }
 }
 
+/// A request that reaches a pool: when, which pool, and the TTL in place of the client's.
+type Sent = (u64, usize, Option<u32>);
+
 /// The pools of a request, and the requests that reach them.
 struct Model {
+    command: Command,
     /// The time and the reply of each pool.
     pools: Vec<(u64, Reply)>,
-    /// Times and pools.
-    sends: Vec<(u64, usize)>,
+    sends: Vec<Sent>,
+    /// The number of requests that each limit has let through.
+    passed: Vec<usize>,
+    ttl: Option<u32>,
 }
 
 impl Model {
@@ -275,11 +433,11 @@ impl Model {
     fn ask(&mut self, tree: &Tree, now: u64) -> Option<(u64, Reply)> {
         match tree {
             Pool(pool) => {
-                self.sends.push((now, *pool));
+                self.sends.push((now, *pool, self.ttl));
                 let (time, reply) = self.pools[*pool];
                 Some((now + time, reply))
             }
-            Null => Some((now, Miss)),
+            Null => Some((now, Reply::without_item(self.command))),
             Failover { children, hit, tries, limited } => {
                 let (mut time, mut best) = (now, Error);
                 for child in &children[..*tries] {
@@ -288,30 +446,24 @@ impl Model {
                         (end, reply) = (time + LIMIT, Error);
                     }
                     time = end;
-                    match reply {
-                        Good(_) => return Some((time, reply)),
-                        Miss if !hit => return Some((time, Miss)),
-                        Miss => best = Miss,
-                        Error => {}
+                    if reply.stops(*hit) {
+                        return Some((time, reply));
+                    }
+                    if reply == Miss {
+                        best = Miss;
                     }
                 }
                 Some((time, best))
             }
-            Fastest { children, hit, limited } => {
-                let mut all = self.ask_all(children, now)?;
-                let last = all.iter().map(|(time, _)| *time).max()?;
-                let end = if *limited { last.min(now + LIMIT) } else { last };
-                all.retain(|(time, _)| *time <= end);
-                all.sort_by_key(|(time, _)| *time);
-                let stops = |reply: Reply| matches!(reply, Good(_)) || reply == Miss && !hit;
-                let Some(first) = all.iter().copied().find(|(_, reply)| stops(*reply)) else {
-                    let missed = all.iter().any(|(_, reply)| *reply == Miss);
-                    return Some((end, if missed { Miss } else { Error }));
-                };
-                let is_open =
-                    |other: &(u64, Reply)| other.0 == first.0 && other.1 != first.1 && stops(other.1);
-                if all.iter().any(is_open) { None } else { Some(first) }
+            Zones { children, hit } => {
+                let (time, near) = self.ask(&children[0], now)?;
+                if near.stops(*hit) {
+                    return Some((time, near));
+                }
+                let (end, far) = self.fastest(&children[1..], time, true, false)?;
+                Some((end, if near == Miss && far == Error { Miss } else { far }))
             }
+            Fastest { children, hit, limited } => self.fastest(children, now, *hit, *limited),
             Sync(children) => {
                 let all = self.ask_all(children, now)?;
                 let end = all.iter().map(|(time, _)| *time).max()?;
@@ -319,7 +471,33 @@ impl Model {
                 Some((end, if failed { Error } else { all.last()?.1 }))
             }
             Split(children) => self.ask_all(children, now)?.first().copied(),
+            Choose(children) => self.ask(&children[usize::from(self.command != Read)], now),
+            Ttl { children, seconds } => {
+                let outer = self.ttl.replace(*seconds);
+                let answer = self.ask(&children[0], now);
+                self.ttl = outer;
+                answer
+            }
+            Limit { children, burst, number } => {
+                let within = self.passed[*number] < *burst;
+                self.passed[*number] += usize::from(within);
+                self.ask(&children[usize::from(!within)], now)
+            }
         }
+    }
+
+    fn fastest(&mut self, children: &[Tree], now: u64, hit: bool, limited: bool) -> Option<(u64, Reply)> {
+        let mut all = self.ask_all(children, now)?;
+        let last = all.iter().map(|(time, _)| *time).max()?;
+        let end = if limited { last.min(now + LIMIT) } else { last };
+        all.retain(|(time, _)| *time <= end);
+        all.sort_by_key(|(time, _)| *time);
+        let Some(first) = all.iter().copied().find(|(_, reply)| reply.stops(hit)) else {
+            let missed = all.iter().any(|(_, reply)| *reply == Miss);
+            return Some((end, if missed { Miss } else { Error }));
+        };
+        let is_open = |other: &(u64, Reply)| other.0 == first.0 && other.1 != first.1 && other.1.stops(hit);
+        if all.iter().any(is_open) { None } else { Some(first) }
     }
 
     fn ask_all(&mut self, children: &[Tree], now: u64) -> Option<Vec<(u64, Reply)>> {
@@ -333,8 +511,8 @@ struct Side {
     backends: Vec<Manual>,
     server: Server,
     client: Client,
-    /// For each backend, where the reply to each of its requests goes.
-    open: Vec<VecDeque<TcpStream>>,
+    /// For each backend, its requests without a reply, and where that goes.
+    open: Vec<VecDeque<(Command, TcpStream)>>,
 }
 
 impl Side {
@@ -345,19 +523,30 @@ impl Side {
         Self { name, backends, server, client, open }
     }
 
-    /// Waits for a request at a backend.
-    fn expect(&mut self, pool: usize, request: &str, context: &str) {
-        let asked = self.backends[pool].asked();
-        let (line, reply_to) =
-            asked.unwrap_or_else(|| panic!("{}: p{pool} gets nothing\n{context}", self.name));
-        assert_eq!(line, request, "{}: p{pool}\n{context}", self.name);
-        self.open[pool].push_back(reply_to);
+    /// Waits for requests at a backend, which come in any order.
+    fn expect(&mut self, pool: usize, command: Command, mut requests: Vec<String>, context: &str) {
+        let mut asked = Vec::new();
+        for request in &requests {
+            let mut lines = Vec::new();
+            for _ in request.lines() {
+                let line = self.backends[pool].asked();
+                let (line, reply_to) =
+                    line.unwrap_or_else(|| panic!("{}: p{pool} gets nothing\n{context}", self.name));
+                lines.push((line, reply_to));
+            }
+            let (line, reply_to): (Vec<String>, Vec<TcpStream>) = lines.into_iter().unzip();
+            asked.push(line.join("\r\n"));
+            self.open[pool].extend(reply_to.into_iter().next().map(|reply_to| (command, reply_to)));
+        }
+        requests.sort();
+        asked.sort();
+        assert_eq!(asked, requests, "{}: p{pool}\n{context}", self.name);
     }
 
     /// Sends the reply to the first open request of a backend. Waits until the proxy has read it.
     fn reply(&mut self, pool: usize, reply: Reply) {
-        let mut socket = self.open[pool].pop_front().unwrap();
-        socket.write_all(reply.text().as_bytes()).unwrap();
+        let (command, mut socket) = self.open[pool].pop_front().unwrap();
+        socket.write_all(reply.text(command).as_bytes()).unwrap();
         let mut other = Client::new(address(&self.server));
         for _ in 0..2 {
             other.asks("mn\r\n", "MN\r\n");
@@ -368,7 +557,7 @@ impl Side {
     fn pass_limits(&mut self, context: &str) {
         let mut other = Client::new(address(&self.server));
         other.send("mg wait:k v\r\n");
-        self.expect(SLOW, "mg wait:k v", context);
+        self.expect(SLOW, Read, vec!["mg wait:k v".into()], context);
         assert_eq!(other.line(), "EN\r\n", "{}\n{context}", self.name);
     }
 
@@ -388,48 +577,63 @@ impl Side {
         assert!(early.is_err(), "{}: an answer before its time\n{context}", self.name);
     }
 
-    fn expect_answer(&mut self, answer: Reply, context: &str) {
+    fn expect_answer(&mut self, command: Command, answer: Reply, context: &str) {
+        assert!(self.client.0.peek(&mut [0]).is_ok(), "{}: no answer\n{context}", self.name);
         let mut got = self.client.line();
         if got.starts_with("VA ") {
             got += &self.client.line();
         }
         // The texts of a late reply and of an error line differ.
-        let wanted = answer.text();
+        let wanted = answer.text(command);
         let is_error = answer == Error && got.starts_with("SERVER_ERROR ");
         assert!(is_error || got == wanted, "{}: {got:?}, not {wanted:?}\n{context}", self.name);
     }
 }
 
-/// Sends a request through both proxies. Returns `false` if the model cannot tell what comes.
-fn check(tree: &Tree, key: &str, pools: Vec<(u64, Reply)>, sides: &mut [Side]) -> bool {
-    let mut model = Model { pools, sends: Vec::new() };
+/// A request of a client.
+struct Ask {
+    command: Command,
+    key: String,
+    /// The time and the reply of each pool.
+    pools: Vec<(u64, Reply)>,
+}
+
+/// Sends a request through both proxies. `passed` are the requests that each limit has let through.
+/// Returns `false`, and sends nothing, if the model cannot tell what comes.
+fn check(tree: &Tree, ask: Ask, passed: &mut Vec<usize>, sides: &mut [Side]) -> bool {
+    let Ask { command, key, pools } = ask;
+    let mut model = Model { command, pools, sends: Vec::new(), passed: passed.clone(), ttl: None };
     let Some((end, answer)) = model.ask(tree, 0) else { return false };
-    let Model { pools, mut sends } = model;
+    let Model { pools, mut sends, passed: after, .. } = model;
     sends.sort_unstable();
-    let replies = sends.iter().filter(|(_, pool)| *pool != SLOW);
-    let mut replies: Vec<(u64, usize)> = replies.map(|(time, pool)| (time + pools[*pool].0, *pool)).collect();
+    let replies = sends.iter().filter(|(_, pool, _)| *pool != SLOW);
+    let mut replies: Vec<(u64, usize)> =
+        replies.map(|(time, pool, _)| (time + pools[*pool].0, *pool)).collect();
     replies.sort_unstable();
     // Replies of two backends at the same time come in any order.
     if replies.windows(2).any(|two| two[0].0 == two[1].0 && two[0].1 != two[1].1) {
         return false;
     }
-    let context = format!("{key} {tree:?}\n{pools:?}\n{sends:?}");
-    let request = format!("mg {key} v");
-    let mut sends = sends.into_iter().peekable();
+    *passed = after;
+    let context = format!("{command:?} {key} {tree:?}\n{pools:?}\n{sends:?}");
+    let mut sends = sends.chunk_by(|one, next| (one.0, one.1) == (next.0, next.1)).peekable();
     let (mut is_answered, mut last) = (false, 0);
     for side in &mut *sides {
-        side.client.send(&format!("{request}\r\n"));
+        side.client.send(&format!("{}\r\n", command.request(&key, None)));
     }
     for (time, pool) in replies.into_iter().map(|(time, pool)| (time, Some(pool))).chain([(u64::MAX, None)]) {
         // All that comes before this reply has come.
-        while let Some((_, pool)) = sends.next_if(|(at, _)| *at < time) {
-            sides.iter_mut().for_each(|side| side.expect(pool, &request, &context));
+        while let Some(at_once) = sends.next_if(|at_once| at_once[0].0 < time) {
+            let requests: Vec<String> =
+                at_once.iter().map(|(_, _, ttl)| command.request(&key, *ttl)).collect();
+            let expect = |side: &mut Side| side.expect(at_once[0].1, command, requests.clone(), &context);
+            sides.iter_mut().for_each(expect);
         }
         if tree.has_limits() && time > last {
             sides.iter_mut().for_each(|side| side.pass_limits(&context));
         }
         if !is_answered && end < time {
-            sides.iter_mut().for_each(|side| side.expect_answer(answer, &context));
+            sides.iter_mut().for_each(|side| side.expect_answer(command, answer, &context));
             is_answered = true;
         }
         let Some(pool) = pool else { break };
@@ -448,7 +652,7 @@ fn native_routes_and_functions_in_lua_agree() {
     let seeds = env::var("ROUTE_SEEDS").ok().map_or(4, |seeds| seeds.parse().unwrap());
     let (mut checked, mut skipped) = (0, 0);
     for seed in 1..=seeds {
-        let mut draw = Draw(0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed));
+        let mut draw = Draw { bits: 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(seed), limits: 0 };
         let mut trees = Vec::new();
         while trees.len() < TREES {
             let tree = draw.inner(3);
@@ -456,6 +660,7 @@ fn native_routes_and_functions_in_lua_agree() {
                 trees.push(tree);
             }
         }
+        let mut passed = vec![0; draw.limits];
         let backends = || -> Vec<Manual> { (0..=SLOW).map(|_| Manual::new()).collect() };
         let ports = |backends: &[Manual]| backends.iter().map(|backend| backend.port).collect::<Vec<u16>>();
         let (of_lua, of_native) = (backends(), backends());
@@ -466,15 +671,16 @@ fn native_routes_and_functions_in_lua_agree() {
             [Side::new("Lua", of_lua, lua.config()), Side::new("native", of_native, ProxyConfig::Text(text))];
         for (number, tree) in trees.iter().enumerate() {
             for request in 0..REQUESTS {
+                let command = draw.command();
                 let mut pools: Vec<(u64, Reply)> = (0..POOLS)
                     .map(|pool| {
-                        let reply = [Good(pool), Miss, Error][draw.below(3)];
+                        let reply = [Good(pool), Reply::without_item(command), Error][draw.below(3)];
                         (1000 + draw.below(1_000_000) as u64, reply)
                     })
                     .collect();
                 pools.push((NEVER, Good(SLOW)));
-                let key = format!("t{number}:{seed}-{request}");
-                if check(tree, &key, pools, &mut sides) { checked += 1 } else { skipped += 1 }
+                let ask = Ask { command, key: format!("t{number}:{seed}-{request}"), pools };
+                if check(tree, ask, &mut passed, &mut sides) { checked += 1 } else { skipped += 1 }
             }
         }
     }
