@@ -213,7 +213,7 @@ impl Waits {
             || mode == Mode::FastGood && rank == Rank::Good
             || done == count
             || self.pending == 1
-            || rank == Rank::Error && !self.can_end();
+            || !self.can_end();
         if !ends {
             self.wait = Some(Wait::Results { mode, count, done });
             return None;
@@ -339,6 +339,21 @@ mod tests {
         assert_eq!(arrives(&mut waits, 1, Rank::Good), None);
         assert_eq!(waits.expire(), Some(End::Slept));
         assert!(waits.remove() && waits.is_over());
+    }
+
+    /// A function that has failed may still have requests. memcached's proxy waits for them.
+    #[test]
+    fn a_wait_ends_with_the_last_result_that_can_count() {
+        for (mode, rank) in [(Mode::FastGood, Rank::Ok), (Mode::Ok, Rank::Ok), (Mode::Good, Rank::Good)] {
+            let mut waits = sent(3);
+            waits.add();
+            waits.begin(mode, 3);
+            let ends = [Rank::Error, rank, rank].map(|rank| {
+                let handle = (0..3).find(|handle| waits.state(*handle) == State::Active);
+                arrives(&mut waits, handle.unwrap_or(3), rank)
+            });
+            assert_eq!(ends, [None, None, Some(End::Count(2))], "{mode:?}");
+        }
     }
 
     #[test]
