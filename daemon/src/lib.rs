@@ -43,7 +43,7 @@ use std::io::{ErrorKind, Write};
 use std::sync::Arc;
 
 use memcache_core::internal::base::stderr::write_line;
-use memcache_core::internal::server::PassedSocket;
+use memcache_core::internal::server::{PassedSocket, check_persistence};
 use memcache_core::internal::state::{Users, check_proxy};
 use memcache_core::internal::tls::Tls;
 use memcache_core::{BoundAddress, Listen, ProxyConfig, Server, StartError};
@@ -95,6 +95,7 @@ fn check(mut plan: Plan) -> Result<(), Failure> {
     load(&mut plan, &[])?;
     Services::read(&plan, &listen::ThisMachine)?;
     Users::of(&plan.config)?;
+    check_persistence(&plan.config)?;
     Ok(check_proxy(&plan.config)?)
 }
 

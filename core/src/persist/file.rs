@@ -25,20 +25,10 @@ impl NewFile {
     /// # Errors
     /// The directory does not allow it, or another save is under way.
     pub fn create(path: &Path) -> Result<Self, SnapshotError> {
-        // A link stays a link, and the file it points to is replaced.
-        let target = fs::canonicalize(path);
-        let path = target.as_deref().unwrap_or(path);
-        let name = suffixed(path, ".tmp");
-        if path.file_name().is_none() || path.is_dir() {
-            return Err(SnapshotError::at(path, "save")(temporary::is_directory()));
-        }
-        // Root could replace a device, such as /dev/null.
-        if fs::metadata(path).is_ok_and(|found| !found.is_file()) {
-            let refused = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
-            return Err(SnapshotError::at(path, "save")(refused));
-        }
-        let file = temporary::take(&name, path)?;
-        let new = Self { file, path: path.to_path_buf(), temporary: name, committed: false };
+        let path = target(path)?;
+        let name = suffixed(&path, ".tmp");
+        let file = temporary::take(&name, &path)?;
+        let new = Self { file, path, temporary: name, committed: false };
         temporary::restrict(&new.file)
             .and_then(|()| new.file.set_len(0))
             .map_err(SnapshotError::at(&new.temporary, "truncate"))?;
@@ -120,6 +110,34 @@ pub(crate) fn keep_as(path: &Path, other: &Path) -> io::Result<()> {
         Err(_) => fs::copy(path, other).map(drop),
         Ok(()) => Ok(()),
     }
+}
+
+/// Returns the file that a save to `path` replaces.
+fn target(path: &Path) -> Result<PathBuf, SnapshotError> {
+    // A link stays a link, and the file it points to is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    if path.file_name().is_none() || path.is_dir() {
+        return Err(SnapshotError::at(&path, "save")(temporary::is_directory()));
+    }
+    // Root could replace a device, such as /dev/null.
+    if fs::metadata(&path).is_ok_and(|found| !found.is_file()) {
+        let refused = io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
+        return Err(SnapshotError::at(&path, "save")(refused));
+    }
+    Ok(path)
+}
+
+/// Checks that there is a place for a save to `path`. Unlike [`check`], it writes nothing, so it
+/// cannot meet a save of another process.
+///
+/// # Errors
+/// There is no directory, or no regular file.
+#[cfg(feature = "server")]
+pub(crate) fn check_place(path: &Path) -> Result<(), SnapshotError> {
+    let path = target(path)?;
+    // A file has no such entry.
+    let found = fs::metadata(path.with_file_name("."));
+    found.map(drop).map_err(SnapshotError::at(&suffixed(&path, ".tmp"), "create"))
 }
 
 /// Checks that a save to `path` could begin.

@@ -90,6 +90,18 @@ pub struct Loaded {
     pub time: Duration,
 }
 
+/// Reads the header of the snapshot at `path`, if there is one. An empty file has no items.
+///
+/// # Errors
+/// The file cannot be read, or is not a snapshot of this version.
+#[cfg(feature = "server")]
+pub(crate) fn check_header(path: &Path) -> Result<(), SnapshotError> {
+    if path.metadata().is_ok_and(|found| found.len() > 0) {
+        Decoder::new(File::open(path).map_err(SnapshotError::at(path, "open"))?)?;
+    }
+    Ok(())
+}
+
 impl Cache {
     /// Loads the items of a snapshot, while the cache is in use.
     ///

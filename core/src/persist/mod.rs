@@ -44,7 +44,9 @@ pub use self::encode::{Block, header, trailer};
 pub use self::error::SnapshotError;
 pub use self::file::NewFile;
 #[cfg(feature = "server")]
-pub(crate) use self::file::{check, keep_as, suffixed};
+pub(crate) use self::file::{check, check_place, keep_as, suffixed};
 pub use self::format::{BLOCK, Codec, Entry, MAGIC, MAJOR, MINOR, SnapshotInfo, Summary};
+#[cfg(feature = "server")]
+pub(crate) use self::load::check_header;
 pub use self::load::{LoadOptions, Loaded, SnapshotTtl};
 pub use self::save::{OnProgress, Progress, SaveOptions, Saved};

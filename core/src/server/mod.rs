@@ -13,6 +13,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
+pub use self::persist::check_persistence;
 pub use self::threads::STOP_PATIENCE;
 use self::threads::{Others, Threads};
 use self::view::View;

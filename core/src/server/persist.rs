@@ -14,7 +14,8 @@ use crate::base::error::{StartError, reason};
 use crate::config::{ServerConfig, SnapshotWork};
 use crate::persist::meta::{self, Meta};
 use crate::persist::{
-    FormatError, LoadOptions, Loaded, Progress, SaveOptions, SnapshotError, check, keep_as, suffixed,
+    FormatError, LoadOptions, Loaded, Progress, SaveOptions, SnapshotError, check, check_header, check_place,
+    keep_as, suffixed,
 };
 use crate::state::{Next, Persistence, ServerState};
 
@@ -25,13 +26,7 @@ use crate::state::{Next, Persistence, ServerState};
 /// written over.
 pub(super) fn load_at_start(context: &ServerState) -> Result<(), StartError> {
     let Some(persistence) = &context.persistence else { return Ok(()) };
-    let refused = |e: SnapshotError| {
-        let place = match e {
-            SnapshotError::File { .. } => String::new(),
-            _ => format!("{}: ", persistence.file().display()),
-        };
-        StartError::File(format!("{}: {place}{e}", setting(context)))
-    };
+    let refused = |e| refused(&context.config, persistence.file(), &e);
     check(persistence.file()).map_err(refused)?;
     if context.config.memory_file.is_some() {
         return load_memory_file(context, persistence);
@@ -40,6 +35,29 @@ pub(super) fn load_at_start(context: &ServerState) -> Result<(), StartError> {
         load(context, persistence).map_err(refused)?;
     }
     Ok(())
+}
+
+/// Checks the file of a server, without a change: its place, and the header that a start reads.
+///
+/// # Errors
+/// Those of a start.
+pub fn check_persistence(config: &ServerConfig) -> Result<(), StartError> {
+    let Some(file) = config.persist.as_ref().or(config.memory_file.as_ref()) else { return Ok(()) };
+    let refused = |e| refused(config, file, &e);
+    check_place(file).map_err(refused)?;
+    // Otherwise a start goes on without the items of a wrong file.
+    let is_needed = config.persist.is_some() && !config.persist_lazy;
+    if is_needed { check_header(file).map_err(refused) } else { Ok(()) }
+}
+
+/// Returns the error for a file that a server cannot use.
+fn refused(config: &ServerConfig, file: &Path, error: &SnapshotError) -> StartError {
+    let place = match error {
+        SnapshotError::File { .. } => String::new(),
+        _ => format!("{}: ", file.display()),
+    };
+    let setting = if config.persist.is_some() { "persist" } else { "memory_file" };
+    StartError::File(format!("{setting}: {place}{error}"))
 }
 
 /// Loads the memory file if it is whole, and says what memcached says. Until the next stop there is
@@ -89,11 +107,6 @@ pub(super) fn run(context: &ServerState, persistence: &Persistence, others: &Oth
     } else {
         save(context, persistence, true);
     }
-}
-
-/// Returns the name of the setting that names the file.
-fn setting(context: &ServerState) -> &'static str {
-    if context.config.persist.is_some() { "persist" } else { "memory_file" }
 }
 
 /// Returns the time until the next save in the background. Servers that start together spread their
