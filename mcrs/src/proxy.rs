@@ -9,7 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use memcache_core::ProxyError;
+use memcache_core::internal::base::file;
 use memcache_core::internal::base::stderr::write_line;
+use memcache_core::internal::config::is_toml;
 use memcache_core::internal::proxy::backend::Backend;
 use memcache_core::internal::proxy::command::Command;
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
@@ -21,7 +23,7 @@ use memcache_core::internal::proxy::route::{NodeId, Route, Routes};
 use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, Source, Work};
 use memcache_proxy_lua::routelib;
 
-use crate::failure::{DATA, Failure, USAGE};
+use crate::failure::{DATA, FILE, Failure, USAGE};
 use crate::load::open;
 use crate::print;
 
@@ -46,7 +48,7 @@ enum ProxyCommand {
 /// Lines on standard error that begin with "warning:" name parts that have no effect.
 #[derive(Args, Debug)]
 struct CheckArguments {
-    /// The configuration in TOML, or of routelib if the name ends in .lua. - is standard input
+    /// The configuration: TOML if its name ends in .toml or is - (standard input), else routelib
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Do not open the certificates and keys that the configuration names
@@ -109,26 +111,34 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
 
 /// Reads a configuration. Returns its name for messages, too.
 fn read(path: &Path) -> Result<(String, Routes), Failure> {
-    let (name, file) = open(path)?;
-    let mut bytes = Vec::new();
-    file.take(MAX_TEXT as u64 + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| Failure::file("read", &name, &error))?;
-    let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
-    if ending == "lua" {
-        let routes = read_routelib(path).map_err(|mistake| Failure::new(DATA, mistake.to_string()))?;
-        return Ok((name, routes));
+    let is_input = path.as_os_str() == "-";
+    let (name, bytes) = if is_input { read_input(path)? } else { read_file(path)? };
+    if !is_input && !is_toml(path) {
+        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        let is_foreign = FOREIGN.contains(&ending);
+        let hint = if is_foreign { "; a configuration is TOML: see docs/proxy-from.md" } else { "" };
+        let wrong = |mistake| Failure::new(DATA, format!("{mistake}{hint}"));
+        return Ok((name, read_routelib(path).map_err(wrong)?));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::new(DATA, format!("{name}: a configuration must be UTF-8")))?;
-    match config::parse(&text) {
-        Ok(routes) => Ok((name, routes)),
-        Err(fault) => {
-            let is_foreign = FOREIGN.contains(&ending);
-            let hint = if is_foreign { "; a configuration is TOML: see docs/proxy-from.md" } else { "" };
-            Err(Failure::new(DATA, format!("{name}:{fault}{hint}")))
-        }
-    }
+        .map_err(|_| Failure::new(DATA, format!("{name}: cannot be read: it must be UTF-8")))?;
+    let routes = config::parse(&text).map_err(|fault| Failure::new(DATA, format!("{name}:{fault}")))?;
+    Ok((name, routes))
+}
+
+fn read_input(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let (name, input) = open(path)?;
+    let mut bytes = Vec::new();
+    let read = input.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| Failure::file("read", &name, &error))?;
+    Ok((name, bytes))
+}
+
+fn read_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
+    let name = path.display().to_string();
+    let read = file::read(path, MAX_TEXT as u64);
+    let bytes = read.map_err(|why| Failure::new(FILE, format!("{name}: cannot be read: {why}")))?;
+    Ok((name, bytes))
 }
 
 /// Returns what has no effect, one line each.

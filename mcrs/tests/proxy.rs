@@ -314,6 +314,16 @@ fn mistakes_are_one_line() {
         assert_eq!((status, out.len(), said.lines().count()), (65, 0, 1), "{said}");
         assert!(said.ends_with("; a configuration is TOML: see docs/proxy-from.md\n"), "{said}");
     }
+    let program = "function mcp_config_pools()\nend\nfunction mcp_config_routes()\nend\n";
+    for (name, text, mistake) in [
+        ("none", MOVE, "'['; the name of a configuration in TOML ends in .toml\n"),
+        ("capitals.TOML", MOVE, "'['; the name of a configuration in TOML ends in .toml\n"),
+        ("program.lua", program, "memcached-rs --check -o proxy_config=FILE checks it\n"),
+    ] {
+        let (status, out, said) = proxy(&File::named(name, text), &["check", "FILE"]);
+        assert_eq!((status, out.len(), said.lines().count()), (65, 0, 1), "{said}");
+        assert!(said.starts_with("mcrs: FILE:") && said.ends_with(mistake), "{said}");
+    }
     let wrong = File::new("wrong", "route = 'a'\n[pools.b]\nbackends = ['b']\n");
     let cases: &[(&File, &[&str], i32, &str)] = &[
         (&wrong, &["check", "FILE"], 65, "mcrs: FILE:1: route: there is no pool or route \"a\"\n"),
@@ -322,15 +332,15 @@ fn mistakes_are_one_line() {
             &right,
             &["check", "/nonexistent"],
             74,
-            "mcrs: failed to open /nonexistent: No such file or directory\n",
+            "mcrs: /nonexistent: cannot be read: No such file or directory\n",
         ),
         (
             &right,
             &["check", "/nonexistent.lua"],
             74,
-            "mcrs: failed to open /nonexistent.lua: No such file or directory\n",
+            "mcrs: /nonexistent.lua: cannot be read: No such file or directory\n",
         ),
-        (&right, &["check", "/"], 74, "mcrs: failed to read /: Is a directory\n"),
+        (&right, &["check", "/"], 74, "mcrs: /: cannot be read: Is a directory\n"),
         (&right, &["explain", "FILE", "k", "--down", "x"], 64, "mcrs: there is no backend or pool \"x\"\n"),
         (&right, &["explain", "FILE", "k k"], 64, "mcrs: KEY must have 1 to 250 bytes without spaces\n"),
         (
