@@ -34,9 +34,10 @@ class Daemon:
         command = [program, "-u", "root", "-l", "127.0.0.1", "-p", "-1", "--control", "0", *flags]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
         assert self.process.stderr
-        line = self.process.stderr.readline()
-        found = re.search(r"listens on 127\.0\.0\.1:(\d+), control:127\.0\.0\.1:(\d+)$", line)
-        assert found, line
+        listens = re.compile(r"listens on 127\.0\.0\.1:(\d+), control:127\.0\.0\.1:(\d+)$")
+        # Other lines may come first, such as that of a proxy.
+        found = next(filter(None, map(listens.search, self.process.stderr)), None)
+        assert found, "the daemon does not listen"
         self.cache, self.control = (("127.0.0.1", int(port)) for port in found.groups())
 
     def __enter__(self) -> "Daemon":
