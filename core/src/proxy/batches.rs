@@ -4,11 +4,12 @@
 
 use super::engine::Host;
 use super::failure::Reason;
-use super::generations::{Generation, Generations};
+use super::generations::Generation;
 use super::gets::Gets;
 use super::health::Eject;
-use super::held::{BACKEND_FAILURE, Held, cost};
+use super::held::{BACKEND_FAILURE, cost};
 use super::links::Ask;
+use super::relay_state::RelayState;
 use super::reply::{Meaning, key_of};
 use super::request::{ClientRequest, Requests};
 use super::slots::Slots;
@@ -21,7 +22,7 @@ const MOST_KEYS: usize = 64;
 #[derive(Debug)]
 pub struct Batch {
     get: usize,
-    /// Their places in the get, ascending. `None` for a key that has its item.
+    /// Their numbers in the get, ascending. `None` for a key that has its item.
     keys: Vec<Option<usize>>,
     /// The index behind that of the last item.
     next: usize,
@@ -31,21 +32,11 @@ pub struct Batch {
     generation: u64,
 }
 
-/// The parts of a worker that all its requests share.
-pub struct World<'a> {
-    /// The configurations.
-    pub generations: &'a mut Generations,
-    /// The gets under way.
-    pub gets: &'a mut Gets,
-    /// Bytes that requests and replies under way hold.
-    pub held: &'a mut Held,
-}
-
 /// The batches of one worker that have no reply.
 #[derive(Debug, Default)]
 pub struct Batches {
     all: Slots<Batch>,
-    /// For each backend of a pool, the keys of a get. Empty between calls.
+    /// For each backend of a pool, the numbers of its keys in a get. Empty between calls.
     keys: Vec<Vec<usize>>,
 }
 
@@ -56,10 +47,10 @@ impl Batches {
         slot: SlotId,
         requests: Requests,
         pool: usize,
-        world: &mut World<'_>,
+        state: &mut RelayState,
         host: &mut Host<'_>,
     ) {
-        let (generation, Generation { routes, links, counters, .. }) = world.generations.begin();
+        let (generation, Generation { routes, links, counters, .. }) = state.generations.begin();
         let Some(((chosen, backends), counters)) =
             routes.pools.get(pool).zip(links.get(pool)).zip(counters.get(pool))
         else {
@@ -68,14 +59,14 @@ impl Batches {
         counters.requests.add(requests.len() as u64);
         self.keys.resize_with(backends.len().max(self.keys.len()), Vec::new);
         let mut lost = Vec::new();
-        for (place, request) in requests.iter().enumerate() {
+        for (number, request) in requests.iter().enumerate() {
             match chosen.find(request.key()) {
-                Ok(index) => self.keys.get_mut(index).into_iter().for_each(|keys| keys.push(place)),
-                Err(Eject::Miss) => lost.push((place, Ok(&[][..]))),
-                Err(Eject::No | Eject::Rehash) => lost.push((place, Err(BACKEND_FAILURE))),
+                Ok(index) => self.keys.get_mut(index).into_iter().for_each(|keys| keys.push(number)),
+                Err(Eject::Miss) => lost.push((number, Ok(&[][..]))),
+                Err(Eject::No | Eject::Rehash) => lost.push((number, Err(BACKEND_FAILURE))),
             }
         }
-        let get = world.gets.begin_batches(slot, requests);
+        let get = state.gets.begin_batches(slot, requests);
         for (keys, among) in self.keys.iter_mut().zip(backends) {
             for part in keys.chunks(MOST_KEYS) {
                 let id = self.all.add(Batch {
@@ -85,20 +76,20 @@ impl Batches {
                     pool,
                     generation,
                 });
-                let requests = world.gets.requests(get);
+                let requests = state.gets.requests(get);
                 let push = |out: &mut Vec<u8>| push(requests, part, out);
                 let ask = Ask::of_batch(id);
                 let link = host.links.choose(among);
                 if link.is_none_or(|link| host.links.submit(link, ask, host.now, push).is_err()) {
                     self.all.drop(id);
-                    lost.extend(part.iter().map(|place| (*place, Err(BACKEND_FAILURE))));
+                    lost.extend(part.iter().map(|number| (*number, Err(BACKEND_FAILURE))));
                 }
             }
             keys.clear();
         }
         counters.errors.add(lost.iter().filter(|(_, item)| item.is_err()).count() as u64);
-        for (place, item) in lost {
-            take(get, (place, item), generation, world, host);
+        for (number, item) in lost {
+            take(get, (number, item), generation, state, host);
         }
     }
 
@@ -107,15 +98,15 @@ impl Batches {
         &mut self,
         id: usize,
         reply: Option<(&[u8], Meaning)>,
-        world: &mut World<'_>,
+        state: &mut RelayState,
         host: &mut Host<'_>,
     ) {
         if let Some((item, Meaning::Item)) = reply {
             let Some(batch) = self.all.get_mut(id) else { return };
-            let Some(index) = batch.find(item, world.gets) else { return };
-            let Some(place) = batch.keys.get_mut(index).and_then(Option::take) else { return };
+            let Some(index) = batch.find(item, &state.gets) else { return };
+            let Some(number) = batch.keys.get_mut(index).and_then(Option::take) else { return };
             batch.next = index + 1;
-            return take(batch.get, (place, Ok(item)), batch.generation, world, host);
+            return take(batch.get, (number, Ok(item)), batch.generation, state, host);
         }
         let Some(Batch { get, keys, pool, generation, .. }) = self.all.remove(id) else { return };
         let item = match reply {
@@ -125,11 +116,11 @@ impl Batches {
         };
         let left = keys.into_iter().flatten();
         if item.is_err()
-            && let Some(counters) = world.generations.get(generation).counters.get(pool)
+            && let Some(counters) = state.generations.get(generation).counters.get(pool)
         {
             counters.errors.add(left.clone().count() as u64);
         }
-        left.for_each(|place| take(get, (place, item), generation, world, host));
+        left.for_each(|number| take(get, (number, item), generation, state, host));
     }
 
     /// Checks whether a reply may be that to a batch, or an item of it.
@@ -154,7 +145,7 @@ impl Batch {
     /// memcached sends items in the order of the keys. twemproxy does not.
     fn find(&self, item: &[u8], gets: &Gets) -> Option<usize> {
         let (own, requests) = (key_of(item), gets.requests(self.get));
-        let is_own = |place: &Option<usize>| place.is_some_and(|place| key(requests, place) == own);
+        let is_own = |number: &Option<usize>| number.is_some_and(|number| key(requests, number) == own);
         let later = self.keys.iter().skip(self.next).position(is_own).map(|index| self.next + index);
         later.or_else(|| self.keys.iter().take(self.next).position(is_own))
     }
@@ -163,29 +154,29 @@ impl Batch {
 /// Takes the item of a key, or its error. Ends the get with its last key.
 fn take(
     get: usize,
-    (place, item): (usize, Result<&[u8], &[u8]>),
+    (number, item): (usize, Result<&[u8], &[u8]>),
     generation: u64,
-    world: &mut World<'_>,
+    state: &mut RelayState,
     host: &mut Host<'_>,
 ) {
-    if let Some(requests) = world.gets.take(get, place, item, world.held, host.answers) {
-        world.held.release(requests.iter().map(cost).sum());
-        world.generations.end(generation, host.links);
+    if let Some(requests) = state.gets.take(get, number, item, &mut state.held, host.answers) {
+        state.held.release(requests.iter().map(cost).sum());
+        state.generations.end(generation, host.links);
     }
 }
 
 /// Appends the request of a batch.
-fn push(requests: &[ClientRequest], places: &[usize], out: &mut Vec<u8>) {
+fn push(requests: &[ClientRequest], keys: &[usize], out: &mut Vec<u8>) {
     let Some(first) = requests.first() else { return };
     out.extend_from_slice(first.command.word.as_bytes());
-    for place in places {
+    for number in keys {
         out.push(b' ');
-        out.extend_from_slice(key(requests, *place));
+        out.extend_from_slice(key(requests, *number));
     }
     out.extend_from_slice(b"\r\n");
 }
 
 /// Returns a key of a get.
-fn key(requests: &[ClientRequest], place: usize) -> &[u8] {
-    requests.get(place).map_or(&[], ClientRequest::key)
+fn key(requests: &[ClientRequest], number: usize) -> &[u8] {
+    requests.get(number).map_or(&[], ClientRequest::key)
 }

@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use super::bucket::Bucket;
 use super::counters::PoolCounters;
+use super::hot::HotCache;
 use super::links::Links;
 use super::loaded::{Loaded, Shared};
-use super::route::Routes;
+use super::route::{NodeId, Route, Routes};
 
 /// A configuration, and what belongs to it in one worker.
 #[derive(Debug)]
@@ -58,6 +59,14 @@ impl Generation {
             if let Some(other) = same.and_then(|same| earlier.buckets.get(same)) {
                 own.clone_from(other);
             }
+        }
+    }
+
+    /// Returns the local cache of a node.
+    pub fn cache(&self, node: NodeId) -> Option<Arc<HotCache>> {
+        match self.routes.nodes.get(node) {
+            Some(Route::Hot(_, cache)) => Some(Arc::clone(cache)),
+            _ => None,
         }
     }
 

@@ -23,8 +23,8 @@ struct Get {
     requests: Requests,
     /// The items in the order in which they came.
     items: Vec<u8>,
-    /// The place of each key's item.
-    places: Vec<Range<usize>>,
+    /// For each key, the range of its item there.
+    ranges: Vec<Range<usize>>,
     /// Keys without an answer.
     left: usize,
     /// The first error.
@@ -51,8 +51,8 @@ impl Gets {
     }
 
     fn add(&mut self, slot: SlotId, keys: usize, requests: Requests) -> usize {
-        let (items, places) = (Vec::new(), vec![0..0; keys]);
-        self.all.add(Get { slot, requests, items, places, left: keys, error: None })
+        let (items, ranges) = (Vec::new(), vec![0..0; keys]);
+        self.all.add(Get { slot, requests, items, ranges, left: keys, error: None })
     }
 
     /// Returns the requests of a get whose keys are sent in batches.
@@ -60,12 +60,12 @@ impl Gets {
         self.all.get(get).map_or(&[], |get| &get.requests)
     }
 
-    /// Takes the item of one key, which is empty after a miss, or the reply that is an error. The
-    /// last key completes the answer of the get. Returns its requests then.
+    /// Takes the item of the key with this number, which is empty after a miss, or the reply that is
+    /// an error. The last key completes the answer of the get. Returns its requests then.
     pub fn take(
         &mut self,
         get: usize,
-        key: usize,
+        number: usize,
         item: Result<&[u8], &[u8]>,
         held: &mut Held,
         answers: &mut dyn Answers,
@@ -78,8 +78,8 @@ impl Gets {
             Ok(item) => {
                 let start = own.items.len();
                 own.items.extend_from_slice(item);
-                if let Some(place) = own.places.get_mut(key) {
-                    *place = start..own.items.len();
+                if let Some(range) = own.ranges.get_mut(number) {
+                    *range = start..own.items.len();
                 }
             }
         }
@@ -90,8 +90,8 @@ impl Gets {
         match &own.error {
             Some(error) => answers.answer(own.slot, error),
             None => {
-                for place in &own.places {
-                    self.whole.extend_from_slice(own.items.get(place.clone()).unwrap_or_default());
+                for range in &own.ranges {
+                    self.whole.extend_from_slice(own.items.get(range.clone()).unwrap_or_default());
                 }
                 self.whole.extend_from_slice(END);
                 answers.answer(own.slot, &self.whole);

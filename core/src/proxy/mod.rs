@@ -7,6 +7,7 @@
 //!   config ──▶ Routes of pools ──▶ Run of a request ──▶ Relay ──▶ Links ──▶ socket
 //! ```
 
+mod active;
 pub mod backend;
 mod batches;
 pub mod bounds;
@@ -41,6 +42,7 @@ pub mod place;
 pub mod pool;
 pub mod program;
 pub mod relay;
+mod relay_state;
 pub mod reply;
 pub mod request;
 pub mod route;
