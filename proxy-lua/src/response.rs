@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use memcache_core::internal::protocol::tokens::{Tokens, strict_u32, strip_line_end};
-use memcache_core::internal::proxy::line::{Flags, place};
+use memcache_core::internal::proxy::line::{Flags, range_of};
 
 use crate::wait::Rank;
 
@@ -147,7 +147,7 @@ impl Response {
         self.rest = if kind == kind::META {
             let tokens = Tokens::new(line);
             let first = if word == b"VA" { 2 } else { 1 };
-            tokens.rest(first).map(|rest| place(line, rest))
+            tokens.rest(first).map(|rest| range_of(line, rest))
         } else {
             None
         };
@@ -262,7 +262,7 @@ impl Response {
         let Some(found) = Tokens::new(rest).from(0).find(|token| token.first() == Some(&letter)) else {
             return false;
         };
-        let found = place(rest, found);
+        let found = range_of(rest, found);
         if let Some(found) = rest.get_mut(found) {
             found.fill(b' ');
         }

@@ -314,8 +314,8 @@ fn of_requests(context: &ServerState, program: &dyn Program, mut out: Lines<'_>)
     out.put("vm_memory_kb", sum(context, |worker| &worker.vm_memory));
     for word in COMMAND_ROWS {
         // `mn` is never routed.
-        let place = COMMANDS.iter().position(|command| command.word == word);
-        let of = |worker: &WorkerCounters| worker.commands.get(place?).map(Counter::get);
+        let index = COMMANDS.iter().position(|command| command.word == word);
+        let of = |worker: &WorkerCounters| worker.commands.get(index?).map(Counter::get);
         let count: u64 = counters(context).filter_map(of).sum();
         out.put(format_args!("cmd_{word}"), count);
     }

@@ -165,7 +165,7 @@ impl<E: Engine> Backends<E> {
         counters.active.add(1);
         counters.requests.add(requests.len() as u64);
         for request in &requests {
-            if let Some(counter) = counters.commands.get(request.routed_as().place()) {
+            if let Some(counter) = counters.commands.get(request.routed_as().index()) {
                 counter.add(1);
             }
         }

@@ -54,9 +54,7 @@ impl Address {
         (!host.is_empty() && host.len() <= 255 && host.chars().all(known))
             .then(|| Self::Tcp(host.into(), port))
     }
-}
 
-impl Address {
     /// Returns host and port, or the path of a socket and 0.
     pub fn parts(&self) -> (&str, u16) {
         match self {

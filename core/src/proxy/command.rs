@@ -108,8 +108,8 @@ impl Command {
         !self.is_meta() && !matches!(self.kind, Kind::Read | Kind::Server)
     }
 
-    /// Returns its place in [`COMMANDS`].
-    pub fn place(&'static self) -> usize {
+    /// Returns its index in [`COMMANDS`].
+    pub fn index(&'static self) -> usize {
         let distance = (&raw const *self as usize).wrapping_sub(COMMANDS.as_ptr() as usize);
         distance / size_of::<Self>()
     }
@@ -145,9 +145,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands_know_their_places() {
-        for (place, command) in COMMANDS.iter().enumerate() {
-            assert_eq!(command.place(), place);
+    fn commands_know_their_indexes() {
+        for (index, command) in COMMANDS.iter().enumerate() {
+            assert_eq!(command.index(), index);
         }
     }
 }

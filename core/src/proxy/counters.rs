@@ -37,7 +37,7 @@ pub struct WorkerCounters {
     pub vm_collections: Counter,
     /// Memory of a Lua program in KiB.
     pub vm_memory: Counter,
-    /// Requests by the place of the command in [`COMMANDS`].
+    /// Requests by the index of the command in [`COMMANDS`].
     pub commands: [Counter; COMMANDS.len()],
     /// Counters of the backends.
     pub backends: Registry<BackendCounters>,

@@ -3,7 +3,7 @@
 use super::command::COMMANDS;
 use crate::config::Tag;
 
-/// A set of commands, by their place in [`COMMANDS`].
+/// A set of commands, by their index in [`COMMANDS`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Commands(u32);
 
@@ -15,13 +15,13 @@ impl Commands {
 
     /// Adds a command by its word. Returns `false` if it has no key.
     pub fn add(&mut self, word: &str) -> bool {
-        let place = place(word.as_bytes());
-        self.0 |= place.map_or(0, |place| 1 << place);
-        place.is_some()
+        let index = index(word.as_bytes());
+        self.0 |= index.map_or(0, |index| 1 << index);
+        index.is_some()
     }
 
     fn has(self, word: &[u8]) -> bool {
-        self == Self::ALL || place(word).is_some_and(|place| self.0 & 1 << place != 0)
+        self == Self::ALL || index(word).is_some_and(|index| self.0 & 1 << index != 0)
     }
 }
 
@@ -58,7 +58,7 @@ impl Hooks {
     }
 }
 
-fn place(word: &[u8]) -> Option<usize> {
+fn index(word: &[u8]) -> Option<usize> {
     COMMANDS.iter().position(|command| command.word.as_bytes() == word)
 }
 

@@ -16,8 +16,8 @@ use crate::base::sync::Mutex;
 /// Parts of a cache, each with its own lock.
 const SHARDS: usize = 64;
 
-/// Stamps and counts of a shard. Keys may share them.
-const PLACES: usize = 256;
+/// Cells of a shard, each with a stamp and a count. Keys may share them.
+const CELLS: usize = 256;
 
 /// Time after which counts are halved.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -77,7 +77,7 @@ struct Shard {
     held: usize,
     serial: u64,
     stamps: Vec<u64>,
-    /// For each place the key that is asked for most, by its hash, and about how often.
+    /// For each cell the key that is asked for most, by its hash, and about how often.
     counts: Vec<(u64, u32)>,
     window: Option<Instant>,
 }
@@ -99,8 +99,8 @@ impl HotCache {
                 order: VecDeque::new(),
                 held: 0,
                 serial: 0,
-                stamps: vec![0; PLACES],
-                counts: vec![(0, 0); PLACES],
+                stamps: vec![0; CELLS],
+                counts: vec![(0, 0); CELLS],
                 window: None,
             })
         };
@@ -154,7 +154,7 @@ impl HotCache {
         let hash = self.hasher.hash_one(key);
         let Some(shard) = self.shard(hash) else { return };
         let mut shard = shard.lock();
-        if let Some(stamp) = shard.stamps.get_mut(place(hash)) {
+        if let Some(stamp) = shard.stamps.get_mut(cell(hash)) {
             *stamp += 1;
         }
         if let Some(entry) = shard.items.remove(key) {
@@ -169,11 +169,11 @@ impl HotCache {
 
 impl Shard {
     fn stamp(&self, hash: u64) -> u64 {
-        self.stamps.get(place(hash)).copied().unwrap_or(0)
+        self.stamps.get(cell(hash)).copied().unwrap_or(0)
     }
 
     /// Counts a request. Returns about how often its key was asked for in a window. A key that
-    /// shares its place with one that is asked for more often has a count of 0.
+    /// shares its cell with one that is asked for more often has a count of 0.
     fn count(&mut self, hash: u64, now: Instant) -> u32 {
         let windows = match self.window {
             Some(start) => now.saturating_duration_since(start).as_secs() / WINDOW.as_secs(),
@@ -184,7 +184,7 @@ impl Shard {
             let shift = u32::try_from(windows).unwrap_or(u32::MAX);
             self.counts.iter_mut().for_each(|(_, count)| *count = count.checked_shr(shift).unwrap_or(0));
         }
-        let Some((own, count)) = self.counts.get_mut(place(hash)) else { return 0 };
+        let Some((own, count)) = self.counts.get_mut(cell(hash)) else { return 0 };
         if *own == hash {
             *count = count.saturating_add(1);
             return *count;
@@ -215,9 +215,9 @@ impl Shard {
     }
 }
 
-/// Returns the place of a key in a shard, by other bits than those that choose the shard.
-fn place(hash: u64) -> usize {
-    (hash >> 32) as usize % PLACES
+/// Returns the cell of a key in a shard, by other bits than those that choose the shard.
+fn cell(hash: u64) -> usize {
+    (hash >> 32) as usize % CELLS
 }
 
 fn cost(key: &[u8], reply: &[u8]) -> usize {

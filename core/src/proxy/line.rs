@@ -22,7 +22,7 @@ pub enum Fault {
 pub struct Line {
     /// The command.
     pub command: &'static Command,
-    /// The place of the key, or `0..0` if the command has none.
+    /// The range of the key, or `0..0` if the command has none.
     pub key: Range<usize>,
     /// Length of the value and its end that follow, or 0 if none follows.
     pub value: usize,
@@ -64,7 +64,7 @@ impl Line {
         }
         let key = match command.key() {
             0 => 0..0,
-            at => place(line, tokens.get(at).ok_or(Fault::Malformed)?),
+            at => range_of(line, tokens.get(at).ok_or(Fault::Malformed)?),
         };
         // The keys of a get are checked when it has been split.
         if key.len() > KEY_MAX && !command.is_get() {
@@ -74,8 +74,8 @@ impl Line {
     }
 }
 
-/// Returns the place of `part` in `line`, of which it is a slice.
-pub fn place(line: &[u8], part: &[u8]) -> Range<usize> {
+/// Returns the range of `part` in `line`, of which it is a slice.
+pub fn range_of(line: &[u8], part: &[u8]) -> Range<usize> {
     let start = (part.as_ptr() as usize).wrapping_sub(line.as_ptr() as usize);
     start..start.wrapping_add(part.len())
 }

@@ -47,7 +47,7 @@ impl PartialEq for Place {
     }
 }
 
-/// The place of a send: the request under way, and the number of the send in it.
+/// The name of a send: the request under way, and the number of the send in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ask {
     /// The request under way.
@@ -60,7 +60,7 @@ impl Ask {
     /// The number of a send that is a batch.
     const BATCH: usize = usize::MAX;
 
-    /// Returns the place of a batch, which is a get of several keys.
+    /// Returns the name of a batch, which is a get of several keys.
     pub fn of_batch(id: usize) -> Self {
         Self { id, number: Self::BATCH }
     }

@@ -91,7 +91,7 @@ impl Engine for AnyEngine {
     }
 }
 
-/// The place of an engine: its worker.
+/// The worker of an engine.
 #[derive(Clone)]
 pub struct Seat {
     /// The number of the worker, from 0.

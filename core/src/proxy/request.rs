@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 
 use super::command::{Command, Kind};
 use super::item::Item;
-use super::line::{Fault, Flags, Line, place};
+use super::line::{Fault, Flags, Line, range_of};
 use super::reply::Meaning;
 use super::run::Work;
 use crate::protocol::tokens::{Tokens, strip_line_end};
@@ -68,7 +68,7 @@ impl ClientRequest {
     pub fn new(line: &[u8], value: usize) -> Option<Self> {
         let tokens = Tokens::new(line);
         let command = Command::named(str::from_utf8(tokens.get(0)?).ok()?)?;
-        let key = place(line, tokens.get(command.key())?);
+        let key = range_of(line, tokens.get(command.key())?);
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(line.len() + 2 + value).ok()?;
         bytes.extend_from_slice(line);
@@ -318,13 +318,13 @@ impl ClientRequest {
         }
         let word = Tokens::new(line).last().filter(|last| *last == NO_REPLY_NOT);
         // The word may be the key.
-        let start = word.map(|word| place(line, word).start).filter(|start| *start > self.key.start);
+        let start = word.map(|word| range_of(line, word).start).filter(|start| *start > self.key.start);
         start.and_then(|start| line.get(..start)).map_or(line, <[u8]>::trim_ascii_end)
     }
 
     /// Appends the request with another TTL, if it has one.
     fn push_with_ttl(&self, ttl: u32, out: &mut Vec<u8>) {
-        let place = self.command.ttl();
+        let ttl_index = self.command.ttl();
         let tokens = Tokens::new(self.line_to_send());
         let is_meta = self.command.is_meta();
         let mut has_ttl = false;
@@ -334,7 +334,7 @@ impl ClientRequest {
                 out.push(b' ');
             }
             let is_flag = is_meta && index >= 2 && token.first() == Some(&b'T');
-            if Some(index) == place {
+            if Some(index) == ttl_index {
                 out.extend_from_slice(ttl.to_string().as_bytes());
             } else if is_flag {
                 has_ttl = true;
@@ -482,7 +482,7 @@ fn ask_for_reply(command: &Command, line: &[u8], tokens: &Tokens<'_>, bytes: &mu
     // the line.
     if command.is_meta() {
         for flag in tokens.from(command.flags()).filter(|flag| flag.first() == Some(&b'q')) {
-            if let Some(flag) = bytes.get_mut(place(line, flag)) {
+            if let Some(flag) = bytes.get_mut(range_of(line, flag)) {
                 flag.fill(b' ');
             }
             quiet = Quiet::Meta;
@@ -490,7 +490,7 @@ fn ask_for_reply(command: &Command, line: &[u8], tokens: &Tokens<'_>, bytes: &mu
     } else if command.has_noreply()
         && let Some(last) = tokens.last().filter(|_| tokens.is_noreply())
     {
-        if let Some(token) = bytes.get_mut(place(line, last)) {
+        if let Some(token) = bytes.get_mut(range_of(line, last)) {
             token.copy_from_slice(NO_REPLY_NOT);
         }
         quiet = Quiet::Classic;
