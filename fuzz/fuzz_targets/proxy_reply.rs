@@ -39,7 +39,7 @@ fn outcomes<'a>(
     receive(&mut connection, b"VERSION 1.6.45\r\n").expect("the version is taken");
     for name in 0..REQUESTS {
         let push = |out: &mut Vec<u8>| out.extend_from_slice(b"get a\r\n");
-        connection.submit_for(name, takes_values, now, push).expect("there is no limit");
+        connection.submit(name, takes_values, now, push).expect("there is no limit");
     }
     connection.wrote(connection.unwritten().len(), || now);
     for part in parts {

@@ -213,8 +213,9 @@ fn start(rules: &Health, now: Instant) -> Connection<()> {
     };
     let mut connection = Connection::new(bounds);
     if let Probe::Get(key) = &rules.probe {
+        let push = |out: &mut Vec<u8>| out.extend_from_slice(format!("get {key}\r\n").as_bytes());
         // A new connection takes it.
-        let _ = connection.submit((), now, |out| out.extend_from_slice(format!("get {key}\r\n").as_bytes()));
+        let _ = connection.submit((), false, now, push);
     }
     connection.connecting(now);
     connection

@@ -190,19 +190,12 @@ impl<T: Copy> Connection<T> {
         self.input.len()
     }
 
-    /// Takes a request that `push` appends to the output, if a reply to it can come.
+    /// Takes a request that `push` appends to the output, if a reply to it can come. With
+    /// `takes_values`, it is a get of several keys.
     ///
     /// # Errors
     /// The reason for which it is not taken.
-    pub fn submit(&mut self, name: T, now: Instant, push: impl FnOnce(&mut Vec<u8>)) -> Result<(), Refusal> {
-        self.submit_for(name, false, now, push)
-    }
-
-    /// Takes a request, as [`Self::submit`] does. With `takes_values`, it is a get of several keys.
-    ///
-    /// # Errors
-    /// As [`Self::submit`].
-    pub fn submit_for(
+    pub fn submit(
         &mut self,
         name: T,
         takes_values: bool,
@@ -528,7 +521,7 @@ mod tests {
 
         fn submits(&mut self, name: u32) -> Result<(), Refusal> {
             let line = format!("get k{name}\r\n");
-            self.connection.submit(name, self.now, |out| out.extend_from_slice(line.as_bytes()))
+            self.connection.submit(name, false, self.now, |out| out.extend_from_slice(line.as_bytes()))
         }
 
         fn writes(&mut self) -> String {
@@ -755,7 +748,7 @@ mod tests {
             let mut bench = Bench::open();
             let store = format!("set k 0 0 {length}\r\n{}\r\n", "x".repeat(length));
             let push = |out: &mut Vec<u8>| out.extend_from_slice(store.as_bytes());
-            assert_eq!(bench.connection.submit(1, bench.now, push), Ok(()));
+            assert_eq!(bench.connection.submit(1, false, bench.now, push), Ok(()));
             bench.connection.wrote(length * 3 / 4, || bench.now);
             bench.connection.leave();
             assert_eq!(bench.submits(2), Ok(()));

@@ -22,6 +22,7 @@ use super::exchange::{Replies, WorkerEnd};
 use super::failure::Reason;
 pub use super::place::{Ask, Origin, Place};
 use super::reply::Meaning;
+use super::slots::Slots;
 use crate::base::sampler::Sampler;
 
 /// Most bytes of parts of replies of all links.
@@ -59,8 +60,7 @@ pub struct Link {
 pub struct Links {
     counters: Arc<WorkerCounters>,
     sampler: Sampler,
-    all: Vec<Option<Link>>,
-    free: Vec<usize>,
+    all: Slots<Link>,
     /// The links to each address.
     known: HashMap<Address, Vec<usize>>,
     /// Bytes of parts of replies.
@@ -192,8 +192,7 @@ impl Links {
         Self {
             counters,
             sampler,
-            all: Vec::new(),
-            free: Vec::new(),
+            all: Slots::default(),
             known: HashMap::new(),
             kept: 0,
             changed: Vec::new(),
@@ -231,7 +230,7 @@ impl Links {
     /// Ends the connection of a link. Returns `None` if there is no such link.
     pub fn fail(&mut self, number: usize, reason: Reason, now: Instant) -> Option<Failure<Ask>> {
         self.changed.push(number);
-        let link = self.all.get_mut(number)?.as_mut()?;
+        let link = self.all.get_mut(number)?;
         self.kept -= std::mem::take(&mut link.kept);
         Some(link.fail(reason, now, &self.counters))
     }
@@ -248,7 +247,7 @@ impl Links {
         now: Instant,
     ) -> Result<(), Reason> {
         self.changed.push(number);
-        let Some(Some(link)) = self.all.get_mut(number) else { return Ok(()) };
+        let Some(link) = self.all.get_mut(number) else { return Ok(()) };
         link.keep_input(input, used, now);
         let kept = link.connection.kept();
         self.kept = self.kept - std::mem::replace(&mut link.kept, kept) + kept;
@@ -259,7 +258,7 @@ impl Links {
     pub fn acquire(&mut self, place: &Arc<Place>) -> usize {
         let known = self.known.get(&place.address).into_iter().flatten().copied();
         for number in known {
-            if let Some(Some(link)) = self.all.get_mut(number)
+            if let Some(link) = self.all.get_mut(number)
                 && link.place == *place
             {
                 link.users += 1;
@@ -278,7 +277,7 @@ impl Links {
         // The thread that has the connection counts.
         let counters = if is_shared { Arc::default() } else { self.counters.backends.of(&place.to_string()) };
         counters.connections.add(1);
-        let link = Some(Link {
+        let number = self.all.add(Link {
             place: Arc::clone(place),
             connection,
             users: 1,
@@ -291,16 +290,6 @@ impl Links {
             kept: 0,
             sampled: VecDeque::new(),
         });
-        let number = match self.free.pop() {
-            Some(number) => number,
-            None => {
-                self.all.push(None);
-                self.all.len() - 1
-            }
-        };
-        if let Some(free) = self.all.get_mut(number) {
-            *free = link;
-        }
         if let Some(end) = self.worker_end.as_mut().filter(|_| is_shared) {
             end.acquire(number, Arc::clone(place));
         } else {
@@ -314,7 +303,7 @@ impl Links {
 
     /// Takes a user from a link. Without users, it ends when its requests have their replies.
     pub fn release(&mut self, number: usize) {
-        if let Some(Some(link)) = self.all.get_mut(number) {
+        if let Some(link) = self.all.get_mut(number) {
             link.users = link.users.saturating_sub(1);
             self.changed.push(number);
         }
@@ -331,7 +320,7 @@ impl Links {
         if !self.is_unused(number) {
             return;
         }
-        let Some(link) = self.all.get_mut(number).and_then(Option::take) else { return };
+        let Some(link) = self.all.remove(number) else { return };
         if let Some(end) = self.worker_end.as_mut().filter(|_| link.is_shared) {
             end.release(number);
         } else {
@@ -342,7 +331,6 @@ impl Links {
         link.counters.connections.sub(1);
         link.counters.open.sub(u64::from(link.shown.0));
         link.counters.bad.sub(u64::from(link.shown.1));
-        self.free.push(number);
         if let Some(known) = self.known.get_mut(&link.place.address) {
             known.retain(|other| *other != number);
             if known.is_empty() {
@@ -353,12 +341,12 @@ impl Links {
 
     /// Returns the link with this number.
     pub fn get(&self, number: usize) -> Option<&Link> {
-        self.all.get(number)?.as_ref()
+        self.all.get(number)
     }
 
     /// Returns the link with this number.
     pub fn get_mut(&mut self, number: usize) -> Option<&mut Link> {
-        self.all.get_mut(number)?.as_mut()
+        self.all.get_mut(number)
     }
 
     /// Returns about how many sockets the links have needed at a time.
@@ -368,7 +356,7 @@ impl Links {
 
     /// Returns a number above that of each link.
     pub fn end(&self) -> usize {
-        self.all.len()
+        self.all.end()
     }
 
     /// Returns the link for the next request, among those to one backend. As in memcached, that is
@@ -408,14 +396,14 @@ impl Links {
         now: Instant,
         push: impl FnOnce(&mut Vec<u8>),
     ) -> Result<(), Refusal> {
-        let Some(Some(link)) = self.all.get_mut(number) else { return Err(Refusal::Bad) };
+        let Some(link) = self.all.get_mut(number) else { return Err(Refusal::Bad) };
         if let Some(end) = self.worker_end.as_mut().filter(|_| link.is_shared) {
             end.send(number, ask, push);
             return Ok(());
         }
         let (held, depth) = (link.connection.queued(), link.connection.depth());
         let counters = &link.counters;
-        match link.connection.submit_for(ask, ask.is_batch(), now, push) {
+        match link.connection.submit(ask, ask.is_batch(), now, push) {
             Ok(()) => {
                 counters.requests.add(1);
                 counters.depth.add(1);

@@ -17,9 +17,9 @@ impl<T> Slots<T> {
     /// Adds a value. Returns its number, which no other value has until it is removed.
     pub fn add(&mut self, value: T) -> usize {
         if let Some(number) = self.free.pop()
-            && let Some(place) = self.values.get_mut(number)
+            && let Some(slot) = self.values.get_mut(number)
         {
-            *place = Some(value);
+            *slot = Some(value);
             return number;
         }
         self.values.push(Some(value));
@@ -36,6 +36,11 @@ impl<T> Slots<T> {
         self.values.get_mut(number)?.as_mut()
     }
 
+    /// Returns a number above that of each value.
+    pub fn end(&self) -> usize {
+        self.values.len()
+    }
+
     /// Iterates over all values.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.values.iter().flatten()
@@ -43,10 +48,10 @@ impl<T> Slots<T> {
 
     /// Drops the value with this number in its place.
     pub fn drop(&mut self, number: usize) {
-        if let Some(place) = self.values.get_mut(number)
-            && place.is_some()
+        if let Some(slot) = self.values.get_mut(number)
+            && slot.is_some()
         {
-            *place = None;
+            *slot = None;
             self.free.push(number);
         }
     }
