@@ -185,7 +185,9 @@ fn a_long_pipeline_is_answered_in_order_and_gives_way() {
     client.read_exact(&mut got).unwrap();
     sender.join().unwrap();
     assert!(got == reply);
-    let sum = |count: fn(&WorkerStats) -> u64| server.context().workers.iter().map(count).sum::<u64>();
+    let sum = |count: fn(&WorkerStats) -> u64| {
+        server.context().workers.iter().map(|worker| count(worker)).sum::<u64>()
+    };
     assert!(sum(|w| w.conn_yields.get()) > 0);
     assert_eq!(sum(|w| w.bytes_read.get()), 7 * count as u64 + 16);
     // The server counts the bytes after the write that the client has seen.

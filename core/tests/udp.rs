@@ -35,7 +35,7 @@ fn address(server: &Server) -> SocketAddr {
 }
 
 fn sum(server: &Server, count: fn(&WorkerStats) -> u64) -> u64 {
-    server.context().workers.iter().map(count).sum()
+    server.context().workers.iter().map(|worker| count(worker)).sum()
 }
 
 struct Client {

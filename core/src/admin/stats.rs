@@ -155,7 +155,7 @@ pub fn each(context: &ServerState, group: &str, each: &mut dyn FnMut(&str, &str)
 /// Sets counters to 0, as `stats reset` does.
 pub fn reset(context: &ServerState) {
     context.cache.reset_stats();
-    context.workers.iter().for_each(crate::state::WorkerStats::reset);
+    context.workers.iter().for_each(|worker| worker.reset());
     context.io_thread.reset();
     context.listener.reset();
     context.latency.reset();
@@ -203,7 +203,9 @@ fn general(context: &ServerState, mut out: Lines<'_>) {
     let totals = cache.store().totals();
     let classes = totals.class_sum();
     let commands = &totals.commands;
-    let sum = |pick: fn(&crate::state::WorkerStats) -> u64| context.workers.iter().map(pick).sum::<u64>();
+    let sum = |pick: fn(&crate::state::WorkerStats) -> u64| {
+        context.workers.iter().map(|worker| pick(worker)).sum::<u64>()
+    };
     let listener = &context.listener;
     let connections = sum(|w| w.connections.get());
     let usage = rusage();

@@ -8,12 +8,13 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Instant;
 
+use mio::Registry;
 use mio::event::Event;
-use mio::{Registry, Token};
 
 use super::limits::OpenFiles;
 use super::probes::Probes;
 use super::remote::Remote;
+use super::tokens::{backend_index, backend_token};
 use crate::base::watch::{kind, push_uri_encoded};
 use crate::cache::Cache;
 use crate::protocol::output::Output;
@@ -27,10 +28,6 @@ use crate::proxy::program::{AnyEngine, Program, Seat};
 use crate::proxy::request::Requests;
 use crate::session::{Env, Next, Session};
 use crate::state::{ServerState, WorkerStats};
-
-/// The first token of a backend. Those of connections are below it, and those of probes and UDP far
-/// above.
-const FIRST: usize = usize::MAX / 2;
 
 /// Bytes of one read.
 const READ: usize = 64 * 1024;
@@ -61,10 +58,14 @@ pub(crate) struct Backends<E = AnyEngine> {
     counted: usize,
 }
 
-/// The server around the proxy of a worker.
+/// The server and the thread around an engine.
+#[derive(Clone, Copy)]
 pub(crate) struct Around<'a> {
     pub(crate) context: &'a ServerState,
+    /// The counters of the thread.
     pub(crate) stats: &'a WorkerStats,
+    /// The event queue of the thread.
+    pub(crate) registry: &'a Registry,
 }
 
 impl Surroundings for Around<'_> {
@@ -101,13 +102,13 @@ impl Backends {
         program: &dyn Program,
         seat: Seat,
         end: Option<WorkerEnd>,
-        around: &Around<'_>,
+        around: Around<'_>,
         files: Arc<OpenFiles>,
     ) -> Result<Self, String> {
-        let mut links = links(around);
+        let mut links = around.links();
         links.share(end);
         let mut no_clients = ();
-        let mut host = host(&mut links, around, &mut no_clients);
+        let mut host = around.host(&mut links, around.time(), &mut no_clients);
         let probes = (seat.worker == 0).then(|| Probes::new(host.now));
         let engine = program.engine(seat, &mut host)?;
         let routes = probes.as_ref().and(engine.routes());
@@ -118,11 +119,11 @@ impl Backends {
 
 impl<E: Engine> Backends<E> {
     /// Returns an engine without links.
-    pub(crate) fn new(engine: E, around: &Around<'_>, files: Arc<OpenFiles>) -> Self {
-        Self::with(engine, links(around), around, files)
+    pub(crate) fn new(engine: E, around: Around<'_>, files: Arc<OpenFiles>) -> Self {
+        Self::with(engine, around.links(), around, files)
     }
 
-    fn with(engine: E, links: Links, around: &Around<'_>, files: Arc<OpenFiles>) -> Self {
+    fn with(engine: E, links: Links, around: Around<'_>, files: Arc<OpenFiles>) -> Self {
         Self {
             engine,
             links,
@@ -157,8 +158,8 @@ impl<E: Engine> Backends<E> {
         &mut self,
         client: Client,
         requests: Requests,
-        (now, millis): (Instant, u64),
-        around: &Around<'_>,
+        time: (Instant, u64),
+        around: Around<'_>,
         answers: &mut dyn Answers,
     ) {
         let counters = &around.stats.proxy;
@@ -169,13 +170,12 @@ impl<E: Engine> Backends<E> {
                 counter.add(1);
             }
         }
-        let mut host = Host { links: &mut self.links, now, millis, server: around, answers };
-        self.engine.begin(client, requests, &mut host);
+        self.engine.begin(client, requests, &mut around.host(&mut self.links, time, answers));
     }
 
     /// Handles a wake-up of the worker.
-    pub(crate) fn woken(&mut self, around: &Around<'_>, answers: &mut dyn Answers) {
-        let mut host = host(&mut self.links, around, answers);
+    pub(crate) fn woken(&mut self, around: Around<'_>, answers: &mut dyn Answers) {
+        let mut host = around.host(&mut self.links, around.time(), answers);
         self.engine.woken(&mut host);
         engine::receive_shared(&mut self.engine, &mut host);
         let version = around.context.names.version();
@@ -210,7 +210,7 @@ impl<E: Engine> Backends<E> {
         if self.probes.as_mut().is_some_and(|probes| probes.on_event(event)) {
             return true;
         }
-        let Some(index) = event.token().0.checked_sub(FIRST) else { return false };
+        let Some(index) = backend_index(event.token()) else { return false };
         let Some(remote) = self.remotes.get_mut(index) else { return false };
         remote.on_event(event);
         self.more.push(index);
@@ -232,20 +232,15 @@ impl<E: Engine> Backends<E> {
 
     /// Serves each socket that has something to do. The events of all that came before `polled`
     /// have been handled.
-    pub(crate) fn serve(
-        &mut self,
-        registry: &Registry,
-        polled: Instant,
-        around: &Around<'_>,
-        answers: &mut dyn Answers,
-    ) {
+    pub(crate) fn serve(&mut self, polled: Instant, around: Around<'_>, answers: &mut dyn Answers) {
         let mut due = std::mem::take(&mut self.more);
         // The backend that was readable first is served first.
         due.reverse();
         let engine = &mut self.engine;
-        let (now, millis) = around.time();
+        let time = around.time();
+        let now = time.0;
         if let Some(probes) = &mut self.probes {
-            probes.serve(engine.routes(), registry, around.context, &mut self.scratch, now);
+            probes.serve(engine.routes(), around.registry, around.context, &mut self.scratch, now);
         }
         let is_due = engine.deadline().is_some_and(|deadline| deadline <= now);
         if self.wake.is_some_and(|wake| wake <= now) {
@@ -257,7 +252,7 @@ impl<E: Engine> Backends<E> {
                 remote.reads = 0;
             }
         }
-        let mut round = Round { registry, around, now, millis, answers };
+        let mut round = Round { around, time, answers };
         while let Some((index, reason)) = self.links.take_ending() {
             self.fail(index, reason, &mut round);
         }
@@ -304,7 +299,7 @@ impl<E: Engine> Backends<E> {
             self.remotes.resize_with(self.links.end(), Remote::default);
         }
         if self.links.is_unused(index) {
-            return self.close(index, round.registry);
+            return self.close(index, round.around.registry);
         }
         if let Err(reason) = self.serve_one(index, round) {
             self.fail(index, reason, round);
@@ -314,12 +309,12 @@ impl<E: Engine> Backends<E> {
     }
 
     fn serve_one(&mut self, index: usize, round: &mut Round<'_>) -> Result<(), Reason> {
-        let now = round.now;
+        let (now, Around { context, registry, .. }) = (round.time.0, round.around);
         let Some(remote) = self.remotes.get_mut(index) else { return Ok(()) };
         let Some(link) = self.links.get_mut(index).filter(|link| !link.is_shared()) else { return Ok(()) };
         if link.connection.has_left() {
             link.left();
-            remote.close(round.registry);
+            remote.close(registry);
         }
         let connection = &mut link.connection;
         // This worker may be late: input that has come counts before the time does.
@@ -332,8 +327,7 @@ impl<E: Engine> Backends<E> {
             connection.connecting(now);
         }
         if connection.is_connecting() {
-            let names = &round.around.context.names;
-            remote.open(&link.place, names, round.registry, Token(FIRST + index))?;
+            remote.open(&link.place, &context.names, registry, backend_token(index))?;
         }
         if !remote.is_open(connection, now)? {
             return connection.expired(now).map_or(Ok(()), Err);
@@ -362,61 +356,56 @@ impl<E: Engine> Backends<E> {
     }
 
     fn fail(&mut self, index: usize, reason: Reason, round: &mut Round<'_>) {
+        let Around { context, registry, .. } = round.around;
         let Some(remote) = self.remotes.get_mut(index) else { return };
-        let words = remote.fail(round.registry);
-        remote.hurry(&round.around.context.names);
+        let words = remote.fail(registry);
+        remote.hurry(&context.names);
         let Some(link) = self.links.get(index) else { return };
-        let (place, depth, was_bad) =
-            (Arc::clone(&link.place), link.connection.depth(), link.connection.is_bad());
-        let unread = link.connection.unread();
-        let mut shown = String::new();
-        push_uri_encoded(&mut shown, unread.get(..SHOWN).unwrap_or(unread));
-        let (backend, label) = (&place.address, &place);
-        let pause = engine::fail(&mut self.engine, index, reason, &mut round.host(&mut self.links));
-        let context = round.around.context;
+        let (place, was_bad) = (Arc::clone(&link.place), link.connection.is_bad());
         let hub = context.cache.watch_hub();
-        if !was_bad && hub.wants(kind::PROXYEVENTS) {
+        let is_watched = !was_bad && hub.wants(kind::PROXYEVENTS);
+        let end = is_watched.then(|| describe_end(link, reason));
+        let pause = engine::fail(&mut self.engine, index, reason, &mut round.host(&mut self.links));
+        if let Some(end) = end {
+            hub.event(kind::PROXYEVENTS, |line| line.push_str(&end));
+        }
+        let Some((pause, flapped)) = pause.filter(|_| !was_bad) else { return };
+        context.log(1, || format!("proxy: backend {place} is bad: {}{words}", reason.word()));
+        if hub.wants(kind::PROXYEVENTS) {
+            let word = if flapped { "markedbadflap" } else { "markedbad" };
             hub.event(kind::PROXYEVENTS, |line| {
                 // Writing to a String cannot fail.
                 let _ = write!(
                     line,
-                    "type=proxy_backend error={} {} label={label} depth={depth} rbuf={shown}",
-                    reason.word(),
-                    Named(backend),
+                    "type=proxy_backend error={word} {} label={place} retry={}",
+                    Named(&place.address),
+                    pause.as_secs(),
                 );
             });
-        }
-        let Some((pause, flapped)) = pause else { return };
-        let word = if flapped { "markedbadflap" } else { "markedbad" };
-        if !was_bad {
-            context.log(1, || format!("proxy: backend {label} is bad: {}{words}", reason.word()));
-            if hub.wants(kind::PROXYEVENTS) {
-                hub.event(kind::PROXYEVENTS, |line| {
-                    let _ = write!(
-                        line,
-                        "type=proxy_backend error={word} {} label={label} retry={}",
-                        Named(backend),
-                        pause.as_secs(),
-                    );
-                });
-            }
         }
     }
 }
 
+/// Returns the line for watchers about the end of a connection, before that.
+fn describe_end(link: &Link, reason: Reason) -> String {
+    let Link { place, connection, .. } = link;
+    let unread = connection.unread();
+    let mut shown = String::new();
+    push_uri_encoded(&mut shown, unread.get(..SHOWN).unwrap_or(unread));
+    let (word, named, depth) = (reason.word(), Named(&place.address), connection.depth());
+    format!("type=proxy_backend error={word} {named} label={place} depth={depth} rbuf={shown}")
+}
+
 /// The context that all steps of one call share.
 struct Round<'a> {
-    registry: &'a Registry,
-    around: &'a Around<'a>,
-    now: Instant,
-    millis: u64,
+    around: Around<'a>,
+    time: (Instant, u64),
     answers: &'a mut dyn Answers,
 }
 
 impl Round<'_> {
     fn host<'h>(&'h mut self, links: &'h mut Links) -> Host<'h> {
-        let Self { now, millis, around, answers, .. } = self;
-        Host { links, now: *now, millis: *millis, server: *around, answers: *answers }
+        self.around.host(links, self.time, self.answers)
     }
 }
 
@@ -425,15 +414,19 @@ impl Around<'_> {
     pub(crate) fn time(&self) -> (Instant, u64) {
         (Instant::now(), self.context.cache.clock().unix_millis())
     }
-}
 
-/// Returns no links yet.
-fn links(around: &Around<'_>) -> Links {
-    Links::new(Arc::clone(&around.stats.proxy), *around.context.cache.sampler())
-}
+    /// Returns no links yet.
+    fn links(&self) -> Links {
+        Links::new(Arc::clone(&self.stats.proxy), *self.context.cache.sampler())
+    }
 
-/// Returns the worker for one call of an engine.
-fn host<'a>(links: &'a mut Links, around: &'a Around<'_>, answers: &'a mut dyn Answers) -> Host<'a> {
-    let (now, millis) = around.time();
-    Host { links, now, millis, server: around, answers }
+    /// Returns the worker for one call of an engine.
+    fn host<'h>(
+        &'h self,
+        links: &'h mut Links,
+        (now, millis): (Instant, u64),
+        answers: &'h mut dyn Answers,
+    ) -> Host<'h> {
+        Host { links, now, millis, server: self, answers }
+    }
 }

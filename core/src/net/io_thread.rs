@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
-use mio::{Events, Poll, Waker};
+use mio::{Events, Poll};
 
 use super::backends::{Around, Backends};
 use super::limits::OpenFiles;
@@ -13,9 +13,7 @@ use super::mailbox::Mailbox;
 use super::ticket::Ticket;
 use super::tokens::WAKE;
 use super::unstarted::Unstarted;
-use super::waker::RemoteWaker;
-use crate::base::sync::Mutex;
-use crate::proxy::exchange::{Wake, exchange};
+use crate::proxy::exchange::exchange;
 use crate::proxy::io_engine::IoEngine;
 use crate::state::ServerState;
 
@@ -38,14 +36,13 @@ impl IoThread {
         workers: &mut [Unstarted],
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
-        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
-        let of_workers = workers.iter().map(|worker| wake(worker.mailbox())).collect();
-        let (ends, end) = exchange(&wake(&mailbox), of_workers);
+        let mailbox = Mailbox::new(&poll)?;
+        let of_workers = workers.iter().map(|worker| worker.mailbox().wake_by()).collect();
+        let (ends, end) = exchange(&mailbox.wake_by(), of_workers);
         for (worker, own) in workers.iter_mut().zip(ends) {
             worker.share(own);
         }
-        let backends = Backends::new(IoEngine::new(end), &around(&context), Arc::clone(files));
+        let backends = Backends::new(IoEngine::new(end), around(&context, &poll), Arc::clone(files));
         Ok(Self { poll, mailbox, context, backends })
     }
 
@@ -57,7 +54,6 @@ impl IoThread {
     /// Serves until all workers have ended.
     pub(crate) fn run(mut self) {
         let context = Arc::clone(&self.context);
-        let around = around(&context);
         let mut events = Events::with_capacity(EVENTS);
         // Dropped when the sockets have been served.
         let mut tickets = Vec::new();
@@ -73,12 +69,12 @@ impl IoThread {
             for event in &events {
                 if event.token() == WAKE {
                     self.read_mail(&mut tickets);
-                    self.backends.woken(&around, &mut ());
+                    self.backends.woken(around(&context, &self.poll), &mut ());
                 } else {
                     self.backends.on_event(event);
                 }
             }
-            self.backends.serve(self.poll.registry(), polled, &around, &mut ());
+            self.backends.serve(polled, around(&context, &self.poll), &mut ());
             self.backends.engine().end.flush();
             tickets.clear();
         }
@@ -98,20 +94,10 @@ impl IoThread {
 
 impl Drop for IoThread {
     fn drop(&mut self) {
-        let mut mail = self.mailbox.mail.lock();
-        mail.closed = true;
-        let tickets = (std::mem::take(&mut mail.settling), std::mem::take(&mut mail.retrying));
-        drop(mail);
-        drop(tickets);
-        self.mailbox.waker.remove();
+        self.mailbox.close();
     }
 }
 
-fn around(context: &ServerState) -> Around<'_> {
-    Around { context, stats: &context.io_thread }
-}
-
-fn wake(mailbox: &Arc<Mailbox>) -> Wake {
-    let mailbox = Arc::clone(mailbox);
-    Arc::new(move || mailbox.wake())
+fn around<'a>(context: &'a ServerState, poll: &'a Poll) -> Around<'a> {
+    Around { context, stats: &context.io_thread, registry: poll.registry() }
 }

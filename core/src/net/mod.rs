@@ -21,6 +21,7 @@ mod backend_socket;
 mod backend_tls;
 mod backends;
 pub(crate) mod buffers;
+mod clients;
 pub(crate) mod connection;
 mod connection_limit;
 pub(crate) mod deadline;

@@ -13,6 +13,7 @@ use mio::event::Event;
 use mio::{Registry, Token};
 
 use super::remote::Remote;
+use super::tokens::{probe_index, probe_token};
 use crate::base::watch::kind;
 use crate::proxy::backend::{Address, Named};
 use crate::proxy::bounds::Bounds;
@@ -24,9 +25,6 @@ use crate::proxy::names::Names;
 use crate::proxy::reply::Meaning;
 use crate::proxy::route::Routes;
 use crate::state::ServerState;
-
-/// The first token of a probe. Those of backends are below it, and those of UDP far above.
-const FIRST: usize = usize::MAX / 4 * 3;
 
 /// Longest value that a probe accepts.
 const VALUE_MAX: usize = 1024 * 1024;
@@ -75,7 +73,7 @@ impl Probes {
         for (number, pool) in routes.pools.iter().enumerate() {
             let Some(health) = &pool.health else { continue };
             for (index, backend) in pool.backends.iter().enumerate().filter(|(_, backend)| !backend.is_down) {
-                let token = Token(FIRST + self.backends.len());
+                let token = probe_token(self.backends.len());
                 let place = pool.place(backend);
                 let kept = earlier.remove(&(pool.name.clone(), place.address.clone()));
                 let kept = kept.filter(|kept| kept.place == place && kept.rules == health.rules);
@@ -119,7 +117,7 @@ impl Probes {
 
     /// Handles an event. Returns `false` if it is not of a probe.
     pub(super) fn on_event(&mut self, event: &Event) -> bool {
-        let Some(index) = event.token().0.checked_sub(FIRST) else { return false };
+        let Some(index) = probe_index(event.token()) else { return false };
         let Some(probed) = self.backends.get_mut(index) else { return false };
         probed.remote.on_event(event);
         self.events.push(index);
@@ -152,7 +150,7 @@ impl Probes {
             let Some(probed) = self.backends.get_mut(index) else { continue };
             let Some(pool) = routes.pools.get(probed.pool) else { continue };
             let Some(health) = &pool.health else { continue };
-            let around = (&*context.names, registry, Token(FIRST + index));
+            let around = (&*context.names, registry, probe_token(index));
             if let Some(result) = probed.advance(around, scratch, now) {
                 probed.running = None;
                 let words = if result.is_ok() {

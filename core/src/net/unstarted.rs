@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use mio::{Poll, Waker};
+use mio::Poll;
 
 use super::backends::{Around, Backends};
 use super::connection_limit::ConnectionLimit;
@@ -13,19 +13,18 @@ use super::deadline::Deadline;
 use super::handshake::Jobs;
 use super::limits::OpenFiles;
 use super::mailbox::Mailbox;
-use super::tokens::{WAKE, udp_token};
+use super::tokens::udp_token;
 use super::udp::Udp;
-use super::waker::RemoteWaker;
-use crate::base::sync::Mutex;
 use crate::proxy::exchange::WorkerEnd;
 use crate::proxy::program::Seat;
-use crate::state::ServerState;
+use crate::state::{ServerState, WorkerStats};
 
 /// A worker before its thread runs.
 pub(crate) struct Unstarted {
     pub(super) poll: Poll,
     pub(super) context: Arc<ServerState>,
-    pub(super) number: usize,
+    number: usize,
+    pub(super) stats: Arc<WorkerStats>,
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) limit: Arc<ConnectionLimit>,
     files: Arc<OpenFiles>,
@@ -40,6 +39,7 @@ impl Unstarted {
     /// Creates a worker and its mailbox.
     pub(crate) fn new(
         number: usize,
+        stats: Arc<WorkerStats>,
         context: Arc<ServerState>,
         limit: Arc<ConnectionLimit>,
         files: Arc<OpenFiles>,
@@ -47,10 +47,9 @@ impl Unstarted {
         handshakes: Option<Jobs>,
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
-        let waker = RemoteWaker::new(Waker::new(poll.registry(), WAKE)?);
-        let mailbox = Arc::new(Mailbox { mail: Mutex::default(), waker });
+        let mailbox = Mailbox::new(&poll)?;
         let udp = Vec::new();
-        Ok(Self { poll, context, number, mailbox, limit, files, deadline, handshakes, udp, end: None })
+        Ok(Self { poll, context, number, stats, mailbox, limit, files, deadline, handshakes, udp, end: None })
     }
 
     /// Returns the mailbox of the worker.
@@ -62,9 +61,7 @@ impl Unstarted {
     pub(crate) fn add_udp(&mut self, mut socket: Udp) -> io::Result<()> {
         let token = udp_token(self.udp.len());
         socket.register(&self.context, self.poll.registry(), token)?;
-        if let Some(stats) = self.context.workers.get(self.number) {
-            stats.connections.add(1);
-        }
+        self.stats.connections.add(1);
         self.context.listener.total.fetch_add(1, Relaxed);
         self.udp.push(socket);
         Ok(())
@@ -77,14 +74,11 @@ impl Unstarted {
 
     /// Makes the backends, if the server is a proxy.
     pub(super) fn backends(&mut self) -> Result<Option<Box<Backends>>, String> {
-        let context = &*self.context;
-        let Some((program, stats)) = context.proxy.as_ref().zip(context.workers.get(self.number)) else {
-            return Ok(None);
-        };
-        let mailbox = Arc::clone(&self.mailbox);
-        let seat = Seat { worker: self.number, wake: Arc::new(move || mailbox.wake()) };
-        let (around, files) = (Around { context, stats }, Arc::clone(&self.files));
-        let backends = Backends::of_worker(&**program, seat, self.end.take(), &around, files)?;
+        let Some(program) = &self.context.proxy else { return Ok(None) };
+        let seat = Seat { worker: self.number, wake: self.mailbox.wake_by() };
+        let around = Around { context: &self.context, stats: &self.stats, registry: self.poll.registry() };
+        let files = Arc::clone(&self.files);
+        let backends = Backends::of_worker(&**program, seat, self.end.take(), around, files)?;
         Ok(Some(Box::new(backends)))
     }
 }

@@ -29,6 +29,7 @@ use mio::{Events, Poll, Token};
 
 use super::backends::{Around, Backends};
 use super::buffers::Input;
+use super::clients::{Clients, SPARED, held_changes};
 use super::connection::{Connection, OwnTimers, Unsettled};
 use super::connection_limit::ConnectionLimit;
 use super::deadline::Deadline;
@@ -43,11 +44,9 @@ use super::unstarted::Unstarted;
 use super::visit::{NextAction, Place, Scratch};
 use crate::config::TlsMode;
 use crate::protocol::output::{Output, SlotId};
-use crate::proxy::engine::Answers;
 use crate::session::slots::{Deferred, Work};
 use crate::state::CloseReason;
 use crate::state::{ServerState, Stop, WorkerStats};
-use crate::store::Beside;
 
 /// Events taken from the queue in one call.
 const EVENTS: usize = 1024;
@@ -61,9 +60,6 @@ const OUTPUT_SLACK: usize = 64 * 1024;
 /// Least time for all turns of a round. One turn is always taken. A client with a small request
 /// waits about as long.
 const TURNS: Duration = Duration::from_micros(50);
-
-/// Bytes that a connection may hold even if all connections together hold too much.
-const SPARED: usize = 1024;
 
 /// Interval between checks for idle connections.
 const IDLE_CHECK: Duration = Duration::from_secs(1);
@@ -84,7 +80,7 @@ enum Timer {
 pub(crate) struct Worker {
     poll: Poll,
     context: Arc<ServerState>,
-    number: usize,
+    stats: Arc<WorkerStats>,
     scratch: Scratch,
     limit: Arc<ConnectionLimit>,
     deadline: Arc<Deadline>,
@@ -124,7 +120,7 @@ pub(crate) struct Worker {
 impl Worker {
     /// Takes a worker over to its thread.
     fn new(unstarted: Unstarted) -> Self {
-        let Unstarted { poll, context, number, mailbox, limit, deadline, handshakes, udp, .. } = unstarted;
+        let Unstarted { poll, context, stats, mailbox, limit, deadline, handshakes, udp, .. } = unstarted;
         Self {
             poll,
             scratch: Scratch {
@@ -135,7 +131,7 @@ impl Worker {
                 keep: context.config.output_limit.saturating_add(OUTPUT_SLACK),
             },
             context,
-            number,
+            stats,
             limit,
             deadline,
             handshakes,
@@ -228,21 +224,25 @@ impl Worker {
 
     /// Moves bytes to and from backends, and fills the slots that they answer.
     fn serve_backends(&mut self) {
-        let Some(backends) = &mut self.backends else { return };
-        let Some(stats) = self.context.workers.get(self.number) else { return };
-        let around = Around { context: &self.context, stats };
-        let mut clients = Clients { around: &around, slots: &mut self.slots, ready: &mut self.ready };
-        backends.serve(self.poll.registry(), self.polled, &around, &mut clients);
+        let polled = self.polled;
+        if let (Some(backends), mut clients) = self.backends_and_clients() {
+            backends.serve(polled, clients.around, &mut clients);
+        }
     }
 
     /// Tells the proxy of a wake-up, which may change what it routes.
     fn wake_backends(&mut self) {
-        let Some(backends) = &mut self.backends else { return };
-        let Some(stats) = self.context.workers.get(self.number) else { return };
-        let around = Around { context: &self.context, stats };
-        let mut clients = Clients { around: &around, slots: &mut self.slots, ready: &mut self.ready };
-        backends.woken(&around, &mut clients);
-        self.read_hooks();
+        if let (Some(backends), mut clients) = self.backends_and_clients() {
+            backends.woken(clients.around, &mut clients);
+            self.read_hooks();
+        }
+    }
+
+    /// Returns the backends, if the server is a proxy, apart from the clients that they answer.
+    fn backends_and_clients(&mut self) -> (Option<&mut Backends>, Clients<'_>) {
+        let Self { backends, context, stats, poll, slots, ready, .. } = self;
+        let around = Around { context, stats, registry: poll.registry() };
+        (backends.as_deref_mut(), Clients { around, slots, ready })
     }
 
     fn read_hooks(&mut self) {
@@ -338,7 +338,7 @@ impl Worker {
 
     fn visit(&mut self, token: Token) {
         let Some(Some(connection)) = self.slots.get_mut(token.0) else { return self.visit_udp(token) };
-        let Some(stats) = self.context.workers.get(self.number) else { return };
+        let stats = &*self.stats;
         let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
         let (scratch, deferred) = (&mut self.scratch, &mut self.deferred);
         deferred.client = token.0;
@@ -422,14 +422,10 @@ impl Worker {
                     }
                 }
                 Work::Route { client, requests } => {
-                    let stats = self.context.workers.get(self.number);
-                    if let Some((backends, stats)) = self.backends.as_mut().zip(stats) {
-                        let around = Around { context: &self.context, stats };
-                        let (slots, ready) = (&mut self.slots, &mut self.ready);
-                        let mut clients = Clients { around: &around, slots, ready };
+                    if let (Some(backends), mut clients) = self.backends_and_clients() {
                         // The requests of a visit have one time: a clock costs as much as a hash.
-                        let time = *time.get_or_insert_with(|| around.time());
-                        backends.begin(client, requests, time, &around, &mut clients);
+                        let time = *time.get_or_insert_with(|| clients.around.time());
+                        backends.begin(client, requests, time, clients.around, &mut clients);
                     }
                 }
             }
@@ -451,8 +447,8 @@ impl Worker {
 
     fn visit_udp(&mut self, token: Token) {
         let Some(socket) = udp_index(token).and_then(|index| self.udp.get_mut(index)) else { return };
-        let Some(stats) = self.context.workers.get(self.number) else { return };
-        let place = Place { context: &self.context, stats, registry: self.poll.registry(), token };
+        let registry = self.poll.registry();
+        let place = Place { context: &self.context, stats: &self.stats, registry, token };
         let after = catch_unwind(AssertUnwindSafe(|| socket.visit(place)));
         let after = after.unwrap_or_else(|_| {
             let fd = socket.fd();
@@ -479,9 +475,7 @@ impl Worker {
         for socket in self.udp.drain(..) {
             self.unsettled -= usize::from(socket.unsettled);
             self.context.connections.clear(socket.fd());
-            if let Some(stats) = self.context.workers.get(self.number) {
-                stats.connections.sub(1);
-            }
+            self.stats.connections.sub(1);
         }
     }
 
@@ -496,10 +490,8 @@ impl Worker {
         if connection.queued {
             self.ready.retain(|t| *t != token);
         }
-        if let Some(stats) = self.context.workers.get(self.number) {
-            held_changes(stats, self.context.cache.store().beside(), connection.held(), 0);
-            stats.connections.sub(1);
-        }
+        held_changes(&self.stats, self.context.cache.store().beside(), connection.held(), 0);
+        self.stats.connections.sub(1);
         connection.closed(&self.context, reason);
         drop(connection);
         self.limit.leave();
@@ -556,9 +548,7 @@ impl Worker {
         if !connection.put_back(&self.context, stream) {
             return;
         }
-        if let Some(stats) = self.context.workers.get(self.number) {
-            held_changes(stats, self.context.cache.store().beside(), before, connection.held());
-        }
+        held_changes(&self.stats, self.context.cache.store().beside(), before, connection.held());
         if !connection.queued {
             self.visit(token);
         }
@@ -628,9 +618,7 @@ impl Worker {
             return;
         }
         connection.opened(context, protocol);
-        if let Some(stats) = context.workers.get(self.number) {
-            stats.connections.add(1);
-        }
+        self.stats.connections.add(1);
         if let Some(slot) = self.slots.get_mut(index) {
             *slot = Some(Box::new(connection));
             self.live += 1;
@@ -679,11 +667,7 @@ impl Worker {
                     }
                 }
                 Timer::Reply(slot, reply) => {
-                    let Some(stats) = self.context.workers.get(self.number) else { continue };
-                    let around = Around { context: &self.context, stats };
-                    let (slots, ready) = (&mut self.slots, &mut self.ready);
-                    let mut clients = Clients { around: &around, slots, ready };
-                    clients.fill(slot, true, |output| output.fill(slot, reply));
+                    self.backends_and_clients().1.fill(slot, true, |output| output.fill(slot, reply));
                 }
             }
         }
@@ -706,9 +690,7 @@ impl Worker {
             }
             let fd = connection.fd();
             self.context.log(2, || format!("Closing idle fd {fd}"));
-            if let Some(stats) = self.context.workers.get(self.number) {
-                stats.idle_kicks.add(1);
-            }
+            self.stats.idle_kicks.add(1);
             self.close(token, CloseReason::IdleTimeout);
         }
     }
@@ -716,15 +698,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        let mut mail = self.scratch.mailbox.mail.lock();
-        mail.closed = true;
-        let unopened = std::mem::take(&mut mail.accepted);
-        let handshaken = std::mem::take(&mut mail.handshaken);
-        let settling = std::mem::take(&mut mail.settling);
-        let retrying = std::mem::take(&mut mail.retrying);
-        drop(mail);
-        drop((settling, retrying, handshaken));
-        for accepted in unopened {
+        for accepted in self.scratch.mailbox.close().accepted {
             drop(accepted);
             self.limit.leave();
         }
@@ -732,52 +706,5 @@ impl Drop for Worker {
             self.close(token, CloseReason::Shutdown);
         }
         self.close_udp();
-        self.scratch.mailbox.waker.remove();
-    }
-}
-
-/// The connections of a worker, while their reply slots are filled.
-struct Clients<'a> {
-    around: &'a Around<'a>,
-    slots: &'a mut [Option<Box<Connection>>],
-    ready: &'a mut VecDeque<Token>,
-}
-
-impl Clients<'_> {
-    /// Fills a reply slot, unless its connection is closed.
-    ///
-    /// Backends answer the requests of a client in any order and in several reads. As in memcached,
-    /// the client gets the replies when all have come. `eager` sends them as soon as they can
-    /// leave.
-    fn fill(&mut self, slot: SlotId, eager: bool, fill: impl FnOnce(&mut Output) -> bool) {
-        let Some(Some(connection)) = self.slots.get_mut(slot.client) else { return };
-        let Around { context, stats } = self.around;
-        let before = connection.held();
-        let visit = connection.fill(context.cache.clock().now(), eager, fill);
-        held_changes(stats, context.cache.store().beside(), before, connection.held());
-        if visit && !connection.queued {
-            connection.queued = true;
-            self.ready.push_back(Token(slot.client));
-        }
-    }
-}
-
-impl Answers for Clients<'_> {
-    fn answer(&mut self, slot: SlotId, mut answer: &[u8]) {
-        let Around { context, stats } = self.around;
-        stats.proxy.active.sub(1);
-        // Clients that do not read leave no memory for more.
-        if answer.len() > SPARED && context.cache.store().beside().is_exceeded() {
-            answer = b"SERVER_ERROR out of memory\r\n";
-        }
-        self.fill(slot, false, |output| output.fill_from(slot, answer));
-    }
-}
-
-/// Updates the counter of held bytes after a connection's buffers have changed.
-fn held_changes(stats: &WorkerStats, beside: &Beside, before: usize, after: usize) {
-    if before != after {
-        beside.changed(before, after);
-        stats.buffered.add((after as u64).wrapping_sub(before as u64));
     }
 }

@@ -119,9 +119,10 @@ impl Server {
         let (handshakes, jobs) = context.tls.as_ref().map(|_| mpsc::channel()).unzip();
         let mut workers = Vec::with_capacity(context.workers.len());
         let mut mailboxes = Vec::with_capacity(context.workers.len());
-        for number in 0..context.workers.len() {
+        for (number, stats) in context.workers.iter().enumerate() {
             let worker = Unstarted::new(
                 number,
+                Arc::clone(stats),
                 Arc::clone(&context),
                 Arc::clone(&limit),
                 Arc::clone(&files),

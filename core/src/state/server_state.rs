@@ -28,9 +28,9 @@ pub struct ServerState {
     /// Level of the log, 0 to 3. The command `verbosity` changes it.
     pub verbosity: AtomicU8,
     /// Counters of each worker, by worker number.
-    pub workers: Vec<WorkerStats>,
+    pub workers: Vec<Arc<WorkerStats>>,
     /// Counters of the thread that has the shared connections to backends.
-    pub io_thread: WorkerStats,
+    pub io_thread: Arc<WorkerStats>,
     /// Counters of the listener.
     pub listener: ListenerStats,
     /// Durations of sampled requests.
@@ -92,8 +92,8 @@ impl ServerState {
         }
         Self {
             verbosity: AtomicU8::new(config.verbosity),
-            workers: (0..config.threads.max(1)).map(|_| WorkerStats::default()).collect(),
-            io_thread: WorkerStats::default(),
+            workers: (0..config.threads.max(1)).map(|_| Arc::default()).collect(),
+            io_thread: Arc::default(),
             listener: ListenerStats::default(),
             latency: Latency::default(),
             connections: ConnectionTable::default(),
