@@ -438,44 +438,53 @@ impl<T: Copy> Connection<T> {
 
     /// Ends the connection. The owner closes the socket.
     pub fn fail(&mut self, reason: Reason, now: Instant) -> Failure<T> {
-        let bounds = &self.bounds;
-        if let Some(flap_time) = bounds.flap_time
-            && reason.is_flap()
-        {
-            let lasted = self.changed.map(|changed| now.saturating_duration_since(changed));
-            self.flaps = if lasted.is_some_and(|lasted| lasted <= flap_time) { self.flaps + 1 } else { 0 };
-        }
-        self.failures = self.failures.saturating_add(1);
-        let is_idle = self.state == State::Open && self.waiting.is_empty();
-        let soon = self.changed.is_some_and(|opened| now.saturating_duration_since(opened) < bounds.retry);
-        self.idle_ends = if is_idle && soon { self.idle_ends.saturating_add(1) } else { 0 };
-        self.changed = Some(now);
-        let pause = if self.flaps > bounds.failure_limit {
-            let factor = bounds.flap_ramp.powi(self.flaps.try_into().unwrap_or(i32::MAX));
-            let pause = Duration::try_from_secs_f64(bounds.retry.as_secs_f64() * factor);
-            Some((pause.unwrap_or(bounds.flap_max).min(bounds.flap_max), true))
-        } else {
-            (self.failures > bounds.failure_limit).then_some((bounds.retry, false))
-        };
+        let pause = self.count_failure(reason, now);
         self.is_bad = pause.is_some();
         let pause_until = match pause {
             Some((pause, _)) => after(now, pause),
-            None if self.idle_ends > bounds.failure_limit => after(now, bounds.retry),
+            None if self.idle_ends > self.bounds.failure_limit => after(now, self.bounds.retry),
             None => None,
         };
         self.state = if pause_until.is_some() { State::Paused } else { State::Closed };
         self.deadline = pause_until;
         self.input = Vec::new();
+        (self.written, self.needed, self.leaving) = (0, 0, None);
+        Failure { lost: self.take_lost(), pause }
+    }
+
+    /// Counts a failure. Returns the pause if the connection becomes bad, and whether it does
+    /// because it flapped.
+    fn count_failure(&mut self, reason: Reason, now: Instant) -> Option<(Duration, bool)> {
+        let bounds = &self.bounds;
+        let lasted = self.changed.map(|changed| now.saturating_duration_since(changed));
+        if let Some(flap_time) = bounds.flap_time
+            && reason.is_flap()
+        {
+            self.flaps = if lasted.is_some_and(|lasted| lasted <= flap_time) { self.flaps + 1 } else { 0 };
+        }
+        self.failures = self.failures.saturating_add(1);
+        let is_idle = self.state == State::Open && self.waiting.is_empty();
+        let soon = lasted.is_some_and(|lasted| lasted < bounds.retry);
+        self.idle_ends = if is_idle && soon { self.idle_ends.saturating_add(1) } else { 0 };
+        self.changed = Some(now);
+        if self.flaps > bounds.failure_limit {
+            let factor = bounds.flap_ramp.powi(self.flaps.try_into().unwrap_or(i32::MAX));
+            let pause = Duration::try_from_secs_f64(bounds.retry.as_secs_f64() * factor);
+            return Some((pause.unwrap_or(bounds.flap_max).min(bounds.flap_max), true));
+        }
+        (self.failures > bounds.failure_limit).then_some((bounds.retry, false))
+    }
+
+    /// Takes the requests that get no reply. Later ones wait for the next connection, unless this
+    /// one is bad.
+    fn take_lost(&mut self) -> VecDeque<T> {
         let kept = self.ends.take().filter(|_| !self.is_bad);
         let (lost, unsent) = kept.unwrap_or((self.waiting.len(), self.output.len()));
         self.output.drain(..unsent.min(self.output.len()));
         self.output.shrink_to(KEEP);
         let rest = self.waiting.split_off(lost.min(self.waiting.len()));
         let lost = std::mem::replace(&mut self.waiting, rest);
-        let lost = lost.into_iter().map(|waiting| waiting.name).collect();
-        (self.written, self.needed) = (0, 0);
-        self.leaving = None;
-        Failure { lost, pause }
+        lost.into_iter().map(|waiting| waiting.name).collect()
     }
 }
 
