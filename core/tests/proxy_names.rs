@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use memcache_rs::internal::base::sync::Mutex;
-use memcache_rs::internal::proxy::names::NameRules;
+use memcache_rs::internal::proxy::name::NameRules;
 use memcache_rs::{
     ClusterNode, Hooks, Listen, NameAnswer, NameQuestion, NameRecords, ProxyConfig, Resolver, Server,
     ServerConfig, ServiceRecord,

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use dns::DnsServer;
-use memcache_core::internal::proxy::names::NameRules;
+use memcache_core::internal::proxy::name::NameRules;
 use memcache_core::{BoundAddress, Hooks, Listen, ProxyConfig, Server, ServerConfig};
 use memcache_proxy_dns::Dns;
 

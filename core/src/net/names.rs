@@ -14,7 +14,8 @@ use super::elasticache;
 use crate::base::error::reason;
 use crate::base::sync::{Condvar, Mutex};
 use crate::config::{NameAnswer, NameQuestion, NameRecords, Resolver};
-use crate::proxy::names::{Answer, Names, Query, Work};
+use crate::proxy::name::{Answer, Query};
+use crate::proxy::names::{Names, Work};
 use crate::state::ServerState;
 
 /// Longest time for a round of look-ups by the system. A server in a program waits for it when it

@@ -16,7 +16,8 @@ use crate::proxy::backend::Address;
 use crate::proxy::connection::Connection;
 use crate::proxy::failure::Reason;
 use crate::proxy::links::Place;
-use crate::proxy::names::{Name, Names, Query};
+use crate::proxy::name::{Name, Query};
+use crate::proxy::names::Names;
 use crate::tls::ClientRules;
 
 /// The socket of a connection.

@@ -60,8 +60,8 @@ impl Gets {
         self.all.get(get).map_or(&[], |get| &get.requests)
     }
 
-    /// Takes the item of the key with this number, which is empty after a miss, or the reply that is
-    /// an error. The last key completes the answer of the get. Returns its requests then.
+    /// Takes the item of the key with this number, which is empty after a miss, or the reply that
+    /// is an error. The last key completes the answer of the get. Returns its requests then.
     pub fn take(
         &mut self,
         get: usize,

@@ -36,6 +36,7 @@ pub mod line;
 pub mod links;
 pub mod loaded;
 pub mod log;
+pub mod name;
 pub mod names;
 pub mod native;
 pub mod place;

@@ -14,6 +14,6 @@ pub struct RelayState {
     pub gets: Gets,
     /// Bytes that requests and replies under way hold.
     pub held: Held,
-    /// What a run wants to be done. Empty between calls.
+    /// The tasks of a run. Empty between calls.
     pub actions: Vec<Action>,
 }

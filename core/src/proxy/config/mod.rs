@@ -20,7 +20,7 @@ use self::entry::{Entry, MAX_NAME, Table};
 use super::bucket::Limit;
 use super::command::{COMMANDS, Command};
 use super::hot::{HotCache, HotRules};
-use super::names::NameRules;
+use super::name::NameRules;
 use super::pool::Pool;
 use super::route::{NodeId, Route, RouteCounter, Routes};
 use crate::config::{MIB, Tag};

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use super::super::names::NameRules;
+use super::super::name::NameRules;
 use super::entry::{ConfigFault, Table};
 
 /// Longest time between two look-ups, in seconds: a day.
