@@ -134,37 +134,30 @@ impl Streak {
 mod tests {
     use super::*;
 
+    const RULES: Health = Health {
+        every: Duration::from_secs(2),
+        probe: Probe::Version,
+        timeout: Duration::from_secs(1),
+        fall: 3,
+        rise: 2,
+        eject: Eject::No,
+    };
+
     #[test]
     fn first_probes_are_spread() {
-        let rules = Health {
-            every: Duration::from_secs(2),
-            probe: Probe::Version,
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            eject: Eject::No,
-        };
-        let delays = [0, 1, 3].map(|index| rules.delay(index, 4).as_millis());
+        let delays = [0, 1, 3].map(|index| RULES.delay(index, 4).as_millis());
         assert_eq!(delays, [0, 500, 1500]);
     }
 
     #[test]
     fn results_in_a_row_change_the_condition() {
-        let rules = Health {
-            every: Duration::from_secs(1),
-            probe: Probe::Version,
-            timeout: Duration::from_secs(1),
-            fall: 3,
-            rise: 2,
-            eject: Eject::No,
-        };
         let (condition, mut streak) = (Condition::default(), Streak::default());
         let results = "+--+---+-++-+--";
         let conditions: String = results
             .chars()
             .map(|result| {
                 let before = condition.is_down();
-                assert_eq!(streak.count(result == '+', &rules, &condition), before != condition.is_down());
+                assert_eq!(streak.count(result == '+', &RULES, &condition), before != condition.is_down());
                 if condition.is_down() { 'd' } else { 'u' }
             })
             .collect();

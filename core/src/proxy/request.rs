@@ -71,9 +71,7 @@ impl ClientRequest {
         let key = range_of(line, tokens.get(command.key())?);
         let mut bytes = Vec::new();
         bytes.try_reserve_exact(line.len() + 2 + value).ok()?;
-        bytes.extend_from_slice(line);
-        let quiet = ask_for_reply(command, line, &tokens, &mut bytes);
-        bytes.extend_from_slice(b"\r\n");
+        let quiet = push_line(line, command, &tokens, &mut bytes);
         let line = bytes.len();
         Some(Self { bytes, line, key, value, command, quiet, refusal: None })
     }
@@ -120,9 +118,7 @@ impl ClientRequest {
     pub fn parse(line: &[u8], value: &[u8]) -> Result<Self, Fault> {
         let parsed = Self::line_of_program(line, value.len())?;
         let mut bytes = Vec::with_capacity(line.len() + 2 + value.len());
-        bytes.extend_from_slice(line);
-        let quiet = ask_for_reply(parsed.command, line, &Tokens::new(line), &mut bytes);
-        bytes.extend_from_slice(b"\r\n");
+        let quiet = push_line(line, parsed.command, &Tokens::new(line), &mut bytes);
         let line = bytes.len();
         bytes.extend_from_slice(value);
         Ok(Self {
@@ -152,9 +148,7 @@ impl ClientRequest {
         let parsed = Self::line_of_program(line, self.value)?;
         let rest = self.bytes.split_off(self.line);
         self.bytes.clear();
-        self.bytes.extend_from_slice(line);
-        let quiet = ask_for_reply(parsed.command, line, &Tokens::new(line), &mut self.bytes);
-        self.bytes.extend_from_slice(b"\r\n");
+        let quiet = push_line(line, parsed.command, &Tokens::new(line), &mut self.bytes);
         self.line = self.bytes.len();
         self.bytes.extend_from_slice(&rest);
         (self.key, self.command) = (parsed.key, parsed.command);
@@ -473,11 +467,11 @@ impl ClientRequest {
     }
 }
 
-/// Makes a request ask for its reply, because each reply of a backend ends the wait for one.
-/// Returns the replies that the client does not want. `bytes` begin with `line`, of which `tokens`
-/// are.
-fn ask_for_reply(command: &Command, line: &[u8], tokens: &Tokens<'_>, bytes: &mut [u8]) -> Quiet {
+/// Appends a line and its end to no bytes. It asks for a reply, because each reply of a backend
+/// ends the wait for one. Returns the replies that the client does not want.
+fn push_line(line: &[u8], command: &Command, tokens: &Tokens<'_>, bytes: &mut Vec<u8>) -> Quiet {
     let mut quiet = Quiet::No;
+    bytes.extend_from_slice(line);
     // As memcached does, a flag is known by its first letter alone, and the last of 24 tokens ends
     // the line.
     if command.is_meta() {
@@ -495,6 +489,7 @@ fn ask_for_reply(command: &Command, line: &[u8], tokens: &Tokens<'_>, bytes: &mu
         }
         quiet = Quiet::Classic;
     }
+    bytes.extend_from_slice(b"\r\n");
     quiet
 }
 
