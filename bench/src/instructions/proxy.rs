@@ -83,7 +83,12 @@ fn replies(requests: &[u8]) -> Vec<u8> {
     for line in String::from_utf8_lossy(requests).lines() {
         match line.split(' ').collect::<Vec<_>>()[..] {
             ["version"] => replies.extend(b"VERSION 1.6.45\r\n"),
-            ["get", key] => replies.extend(format!("VALUE {key} 0 {VALUE}\r\n{value}\r\nEND\r\n").bytes()),
+            ["get", ref keys @ ..] => {
+                for key in keys {
+                    replies.extend(format!("VALUE {key} 0 {VALUE}\r\n{value}\r\n").bytes());
+                }
+                replies.extend(b"END\r\n");
+            }
             ["set", ..] => replies.extend(b"STORED\r\n"),
             // A value.
             _ => {}
