@@ -142,9 +142,10 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
         sandbox::restrict_files(directories);
     }
     // Threads open descriptors from here on. Those of the sockets that an upgrade passes on come
-    // before them.
+    // before them. The sandbox forbids upgrades, and to open the file that keeps descriptors.
     let count = plan.config.listen.len() + services.sockets();
-    let reserved = upgrade::SIGNAL.map(|_| process::reserve(count)).transpose();
+    let upgrades = upgrade::SIGNAL.filter(|_| sandbox.is_none());
+    let reserved = upgrades.map(|_| process::reserve(count)).transpose();
     let _reserved = reserved.map_err(|e| Failure::system(format!("failed to start: {}", reason(&e))))?;
     let farewell = Farewell::new();
     let signals = Signals::handle(farewell.clone())?;
