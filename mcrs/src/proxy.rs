@@ -118,7 +118,7 @@ fn read(path: &Path) -> Result<(String, Routes), Failure> {
         let is_foreign = FOREIGN.contains(&ending);
         let hint = if is_foreign { "; a configuration is TOML: see docs/proxy-from.md" } else { "" };
         let wrong = |mistake| Failure::new(DATA, format!("{mistake}{hint}"));
-        return Ok((name, read_routelib(path).map_err(wrong)?));
+        return Ok((name, read_routelib(path, &bytes).map_err(wrong)?));
     }
     let text = String::from_utf8(bytes)
         .map_err(|_| Failure::new(DATA, format!("{name}: cannot be read: it must be UTF-8")))?;
@@ -183,9 +183,9 @@ fn has_end(text: &str) -> bool {
     text.contains([' ', '\n'])
 }
 
-/// Reads a configuration of routelib.
-fn read_routelib(path: &Path) -> Result<Routes, ProxyError> {
-    let made = routelib::load(path)?;
+/// Reads the text of a configuration of routelib.
+fn read_routelib(path: &Path, text: &[u8]) -> Result<Routes, ProxyError> {
+    let made = routelib::run(path, text)?;
     config::parse(&made.text).map_err(|fault| {
         let line = fault.line.checked_sub(1).and_then(|at| made.lines.get(at)).copied();
         ProxyError::new(path.to_owned(), line, fault.message)

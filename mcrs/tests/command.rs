@@ -67,6 +67,10 @@ fn a_configuration_may_come_from_a_pipe() {
     assert!(status == 0 && out.contains("a: 1 backend") && said.is_empty(), "{out}{said}");
     let expected = "mcrs: standard input:1: route: there is no pool or route \"b\"\n";
     assert_eq!(check("route = 'b'\n"), (65, String::new(), expected.into()));
+    // As `<(command)`: a second read finds nothing.
+    let routelib = b"pools{ a = { backends = { 'a:1' } } }\nroutes{ default = 'a' }\n";
+    let (status, out, said) = run_with(routelib, &["proxy", "check", "/dev/stdin"]);
+    assert!(status == 0 && out.contains("a: 1 backend") && said.is_empty(), "{out}{said}");
 }
 
 #[test]

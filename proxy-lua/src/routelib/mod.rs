@@ -18,17 +18,28 @@ mod vm;
 use std::path::Path;
 
 use memcache_core::ProxyError;
+use memcache_core::internal::base::file::read;
 use memcache_core::internal::config::SourceText;
 
 use self::fault::Fault;
 pub use self::vm::{MAX_INSTRUCTIONS, MAX_MEMORY, misses_function};
 
-/// Runs a configuration. Returns it as TOML, with the place in the file for each line.
+/// Reads a configuration and runs it, as [`run`].
+///
+/// # Errors
+/// The file cannot be read, or the first mistake.
+pub fn load(file: &Path) -> Result<SourceText, ProxyError> {
+    let unread = |why| ProxyError::new(file.to_owned(), None, format!("cannot be read: {why}"));
+    run(file, &read(file, vm::MAX_FILE).map_err(unread)?)
+}
+
+/// Runs a configuration, the text of `file`. Returns it as TOML, with the place in the file for
+/// each line.
 ///
 /// # Errors
 /// The first mistake.
-pub fn load(file: &Path) -> Result<SourceText, ProxyError> {
-    let made = vm::run(file).and_then(|recorded| emit::emit(&recorded, file));
+pub fn run(file: &Path, text: &[u8]) -> Result<SourceText, ProxyError> {
+    let made = vm::run(file, text).and_then(|recorded| emit::emit(&recorded, file));
     made.map_err(|Fault { line, message }| {
         ProxyError::new(file.to_owned(), (line > 0).then_some(line), message)
     })

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::{env, io};
 
-use memcache_core::internal::base::file::{read, read_text};
+use memcache_core::internal::base::file::read_text;
 use memcache_core::internal::config::hint_of_toml;
 use memchr::memmem;
 use mlua::{Error, Function, HookTriggers, Lua, Result, Table, Value, Variadic, VmState};
@@ -23,7 +23,7 @@ pub const MAX_MEMORY: usize = 64 << 20;
 /// Instructions between two checks.
 const STEP: u32 = 10_000;
 /// Bytes of a configuration at most.
-const MAX_FILE: u64 = 1 << 20;
+pub(super) const MAX_FILE: u64 = 1 << 20;
 
 /// The kinds of routes, as the functions `route_KIND` name them.
 const KINDS: [&str; 11] = [
@@ -75,20 +75,18 @@ struct Calls {
 /// The name of the configuration in messages of Lua.
 const NAME: &str = "configuration";
 
-/// Runs a configuration.
-pub(super) fn run(file: &Path) -> Found<Recorded> {
-    let unread = |why: String| Fault { line: 0, message: format!("cannot be read: {why}") };
-    let text = read(file, MAX_FILE).map_err(unread)?;
+/// Runs a configuration. `text` is that of `file`.
+pub(super) fn run(file: &Path, text: &[u8]) -> Found<Recorded> {
     let lua = Lua::new();
     let calls = Rc::new(RefCell::new(Calls::default()));
     let prepared = lua.set_memory_limit(MAX_MEMORY).and_then(|_| prepare(&lua, &calls));
     let marks = prepared.map_err(|e| fault(&e))?;
-    let ran = lua.load(&text[..]).set_name(format!("={NAME}")).exec();
+    let ran = lua.load(text).set_name(format!("={NAME}")).exec();
     let Calls { settings, pools, routes, local_zone, .. } = calls.take();
-    if is_program(&text) && (ran.is_err() || routes.is_empty()) {
+    if is_program(text) && (ran.is_err() || routes.is_empty()) {
         return fail(1, PROGRAM);
     }
-    ran.map_err(|e| with_hint(fault(&e), &e, &text))?;
+    ran.map_err(|e| with_hint(fault(&e), &e, text))?;
     Ok(Recorded { name: file.display().to_string(), settings, pools, routes, local_zone, marks, _lua: lua })
 }
 
