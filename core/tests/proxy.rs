@@ -379,29 +379,29 @@ fn a_proxy_has_faults_of_its_own() {
     assert_eq!(bench.cache(0).get("n").as_deref(), Some(&b"1"[..]));
 }
 
-/// The warm pool answers a read that misses in the cold one, in the client's form. The cold pool
+/// The old pool answers a read that misses in the new one, in the client's form. The new pool
 /// gets the item with flags and TTL.
 #[test]
 fn warm_up_fills_the_cold_pool() {
     let bench = Bench::new(2, "route = { warm_up = 'a', from = 'b' }");
     let mut client = bench.client();
     for key in ["k1", "k2", "k3"] {
-        let mut warm = Client::new(&bench.backends[1]);
-        warm.asks(&format!("set {key} 7 1000 3\r\nabc\r\n"), "STORED\r\n");
+        let mut old = Client::new(&bench.backends[1]);
+        old.asks(&format!("set {key} 7 1000 3\r\nabc\r\n"), "STORED\r\n");
     }
     client.asks("get k1\r\n", "VALUE k1 7 3\r\nabc\r\nEND\r\n");
     client.asks("mg k2 v f s k Oq\r\n", "VA 3 f7 s3 kk2 Oq\r\nabc\r\n");
     client.asks("get k1 k3 none\r\n", "VALUE k1 7 3\r\nabc\r\nVALUE k3 7 3\r\nabc\r\nEND\r\n");
     client.asks("get none\r\n", "END\r\n");
     for key in ["k1", "k2", "k3"] {
-        waiting::eventually("the cold pool has it", || bench.cache(0).get(key).is_some());
-        let mut cold = Client::new(&bench.backends[0]);
-        cold.asks(&format!("mg {key} f v\r\n"), "VA 3 f7\r\nabc\r\n");
+        waiting::eventually("the new pool has it", || bench.cache(0).get(key).is_some());
+        let mut new = Client::new(&bench.backends[0]);
+        new.asks(&format!("mg {key} f v\r\n"), "VA 3 f7\r\nabc\r\n");
         bench.cache(0).info(key).and_then(|info| info.ttl).expect("a TTL");
     }
     // A delete reaches both, so that no old value comes back.
     client.asks("delete k1\r\n", "DELETED\r\n");
-    waiting::eventually("the warm pool has it no more", || bench.cache(1).get("k1").is_none());
+    waiting::eventually("the old pool has it no more", || bench.cache(1).get("k1").is_none());
     client.asks("get k1\r\n", "END\r\n");
 }
 

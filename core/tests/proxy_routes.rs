@@ -45,7 +45,7 @@ fn plan() -> impl Strategy<Value = Plan> {
         3 => (list(), any::<bool>()).prop_map(|(list, last)| Plan::Sync(list, last)),
         3 => (list(), any::<bool>(), wait()).prop_map(|(list, hit, wait)| Plan::Fastest(list, hit, wait)),
         1 => (one(), one()).prop_map(|(child, to)| Plan::Shadow(child, to)),
-        2 => (one(), one()).prop_map(|(cold, warm)| Plan::WarmUp(cold, warm)),
+        2 => (one(), one()).prop_map(|(new, old)| Plan::WarmUp(new, old)),
         1 => (one(), one(), 0..40u64).prop_map(|(from, to, start)| Plan::Migrate(from, to, start)),
         1 => (one(), one()).prop_map(|(child, over)| Plan::Limit(child, over)),
         1 => one().prop_map(Plan::Ttl),
@@ -83,7 +83,7 @@ fn build(plans: &[Plan]) -> Routes {
                 wait: wait.map(Duration::from_millis),
             },
             Plan::Shadow(child, to) => Route::Shadow { child: node(child), to: node(to), percent: 100 },
-            Plan::WarmUp(cold, warm) => Route::WarmUp { cold: node(cold), warm: node(warm) },
+            Plan::WarmUp(new, old) => Route::WarmUp { new: node(new), old: node(old) },
             Plan::Migrate(from, to, start) => {
                 Route::Migrate { from: node(from), to: node(to), start: *start, interval: 10 }
             }
@@ -227,9 +227,9 @@ fn model(routes: &Routes, node: NodeId, pools: &[Timed]) -> Option<Timed> {
             (if is_whole { timed.last()?.0 } else { end }, best)
         }
         Route::Shadow { child, .. } | Route::Ttl(child, _) | Route::Hot(child, _) => of(child)?,
-        Route::WarmUp { cold, warm } => match of(cold)? {
+        Route::WarmUp { new, old } => match of(new)? {
             (first, Miss) => {
-                let (second, mark) = of(warm)?;
+                let (second, mark) = of(old)?;
                 (first + second, mark.min(Miss))
             }
             timed => timed,

@@ -297,7 +297,7 @@ fn label(route: &Route, child: usize) -> String {
             None => "default: ".into(),
         },
         Route::Shadow { .. } => pair("answers", "gets copies"),
-        Route::WarmUp { .. } => pair("cold", "warm"),
+        Route::WarmUp { .. } => pair("new", "old"),
         Route::Migrate { .. } => pair("from", "to"),
         Route::RateLimit { .. } => pair("within", "over"),
         _ => String::new(),
@@ -517,7 +517,7 @@ impl Explanation<'_> {
             Choice::Phase(index, true) => {
                 format!("asks {}, also deletes from {}", child(index), child(1 - index))
             }
-            Choice::DeleteWarm => format!("asks {}, also deletes from {}", child(0), child(1)),
+            Choice::DeleteOld => format!("asks {}, also deletes from {}", child(0), child(1)),
             Choice::Fill => format!("adds the item to {}", child(0)),
             Choice::Fetch => format!("not in the local cache, fetches the item from {}", child(0)),
             Choice::Remove => format!("removes the key from the local cache, asks {}", child(0)),

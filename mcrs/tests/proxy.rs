@@ -109,8 +109,8 @@ pools
 routes
   cached: failover, wait 100 ms, counter r
     warm_up
-      cold: new
-      warm: old
+      new: new
+      old: old
     last
   last: ttl 5 s
     shadow 1%

@@ -171,14 +171,14 @@ pub enum Route {
         /// The share of requests to copy, 1 to 100.
         percent: u32,
     },
-    /// Fills `cold` from `warm`. A read that misses in `cold` is answered by `warm`, and the item
-    /// is added to `cold` with its TTL. A write goes to `cold`. A store or a delete also deletes
-    /// the key from `warm`, so that no old value comes back.
+    /// Fills `new` from `old`. A read that misses in `new` is answered by `old`, and the item
+    /// is added to `new` with its TTL. A write goes to `new`. A store or a delete also deletes
+    /// the key from `old`, so that no old value comes back.
     WarmUp {
         /// The node that serves.
-        cold: NodeId,
+        new: NodeId,
         /// The node with the items.
-        warm: NodeId,
+        old: NodeId,
     },
     /// Moves from a node to another at a time, with deletes in both around it.
     Migrate {
@@ -254,7 +254,7 @@ impl Route {
             | Self::Random(children) => children.clone(),
             Self::Ttl(child, _) | Self::Hot(child, _) => vec![*child],
             Self::Shadow { child, to, .. } => vec![*child, *to],
-            Self::WarmUp { cold, warm } => vec![*cold, *warm],
+            Self::WarmUp { new, old } => vec![*new, *old],
             Self::Migrate { from, to, .. } => vec![*from, *to],
             Self::RateLimit { child, over, .. } => vec![*child, *over],
             Self::ByPrefix { prefixes: list, default }
@@ -283,8 +283,8 @@ impl Route {
                 counts.fold(0, usize::saturating_add)
             }
             // A read may ask both and add to the first.
-            Self::WarmUp { cold, .. } => {
-                let fill = most.get(*cold).copied().unwrap_or(0);
+            Self::WarmUp { new, .. } => {
+                let fill = most.get(*new).copied().unwrap_or(0);
                 counts.fold(fill, usize::saturating_add)
             }
             Self::Random(_)

@@ -184,9 +184,9 @@ pub enum Choice {
     Token(bool),
     /// The child that answers, 0 or 1, and whether the other one gets a delete.
     Phase(usize, bool),
-    /// Also deletes the key from the warm node.
-    DeleteWarm,
-    /// Adds the item of the warm node to the cold one.
+    /// Also deletes the key from the old node.
+    DeleteOld,
+    /// Adds the item of the old node to the new one.
     Fill,
     /// Fetches the item for the local cache and for all requests that wait.
     Fetch,
@@ -457,15 +457,13 @@ impl Run {
             Some(Route::AllSync { children, .. } | Route::AllFastest { children, .. }) => {
                 (Choice::AskAll, Step::Wait(children))
             }
-            Some(Route::WarmUp { cold, warm }) => match (kind, context.work) {
-                (Kind::Read, _) => (Choice::Ask(0, None), Step::Wait(slice::from_ref(cold))),
-                // An item that fills this node is not newer than that of `warm`.
+            Some(Route::WarmUp { new, old }) => match (kind, context.work) {
+                (Kind::Read, _) => (Choice::Ask(0, None), Step::Wait(slice::from_ref(new))),
+                // An item that fills this node is not newer than that of `old`.
                 (Kind::Change | Kind::Server, _) | (_, Work::Fill(_)) => {
-                    (Choice::Ask(0, None), Step::Go(*cold))
+                    (Choice::Ask(0, None), Step::Go(*new))
                 }
-                (Kind::Store | Kind::Delete, _) => {
-                    (Choice::DeleteWarm, Step::GoAndDrop(*cold, *warm, delete))
-                }
+                (Kind::Store | Kind::Delete, _) => (Choice::DeleteOld, Step::GoAndDrop(*new, *old, delete)),
             },
             Some(Route::Random(children)) => {
                 let drawn = Self::draw(&request, node, children.len() as u64) as usize;
@@ -622,19 +620,19 @@ impl Run {
                 frame.keep(child, outcome, |new, kept| new.mark < kept.mark);
                 None
             }
-            Some(Route::WarmUp { cold, warm }) => match (child, outcome) {
+            Some(Route::WarmUp { new, old }) => match (child, outcome) {
                 (0, Outcome { mark: Mark::Miss, .. }) => {
                     frame.kept = Some((child, outcome));
-                    Some((*warm, Context { work: Work::Item, ttl: context.ttl }))
+                    Some((*old, Context { work: Work::Item, ttl: context.ttl }))
                 }
                 (0, _) => return self.done(at, outcome, turn),
                 (_, Outcome { mark: Mark::Good, source: Source::Reply(number) }) => {
                     self.done(at, outcome, turn);
                     self.note(node, Choice::Fill);
                     let fill = Context { work: Work::Fill(number), ttl: context.ttl };
-                    return self.ask(*cold, Parent::None, fill, turn);
+                    return self.ask(*new, Parent::None, fill, turn);
                 }
-                // The miss of the cold node stands.
+                // The miss of the new node stands.
                 _ => None,
             },
             Some(Route::Hot(..)) => {

@@ -397,8 +397,8 @@ fn ttl<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result
 
 fn warm_up<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     Ok(Route::WarmUp {
-        cold: builder.child(table, "warm_up", depth)?,
-        warm: builder.child(table, "from", depth)?,
+        new: builder.child(table, "warm_up", depth)?,
+        old: builder.child(table, "from", depth)?,
     })
 }
 
