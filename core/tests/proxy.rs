@@ -426,6 +426,23 @@ fn a_ttl_replaces_that_of_the_client() {
     }
 }
 
+/// Such an item would be served for as long as the route says.
+#[test]
+fn an_item_that_has_expired_stays_so() {
+    let bench = Bench::new(1, "route = { ttl = 'a', max_seconds = 50 }");
+    let mut client = bench.client();
+    for store in ["set k 0 -1 1\r\nx\r\n", "set k 0 2592001 1\r\nx\r\n"] {
+        client.asks(store, "STORED\r\n");
+        client.asks("get k\r\n", "END\r\n");
+    }
+    client.asks("ms k 1 T-1\r\nx\r\nmg k v\r\n", "HD\r\nEN\r\n");
+    for (exptime, least, most) in [("5", 3, 5), ("0", 48, 50), ("51", 48, 50)] {
+        client.asks(&format!("set k 0 {exptime} 1\r\nx\r\n"), "STORED\r\n");
+        let ttl = bench.cache(0).info("k").and_then(|info| info.ttl).expect(exptime);
+        assert!((least..=most).contains(&ttl), "{exptime}: {ttl:?}");
+    }
+}
+
 /// A backend that lies is cut off. Its requests fail, and those of others do not.
 #[test]
 fn backends_that_break_the_protocol() {

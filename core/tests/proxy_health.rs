@@ -398,6 +398,10 @@ fn a_gutter_takes_over_but_does_not_hide_failed_deletes() {
     client.asks("set k2 0 0 5\r\nspare\r\nget k2\r\n", "STORED\r\nVALUE k2 0 5\r\nspare\r\nEND\r\n");
     let ttl = spare.cache().info("k2").and_then(|info| info.ttl).unwrap();
     assert!((48..=50).contains(&ttl), "{ttl:?}");
+    client.asks("set k2 0 -1 5\r\nspare\r\nget k2\r\n", "STORED\r\nEND\r\n");
+    client.asks("set k2 0 5 5\r\nspare\r\n", "STORED\r\n");
+    let ttl = spare.cache().info("k2").and_then(|info| info.ttl).unwrap();
+    assert!(ttl <= 5, "{ttl:?}");
     client.asks("delete k2\r\n", "SERVER_ERROR backend failure\r\n");
     eventually("the gutter has it no more", || spare.cache().get("k2").is_none());
     client.asks("md k2\r\n", "SERVER_ERROR backend failure\r\n");

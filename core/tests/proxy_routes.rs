@@ -9,6 +9,7 @@ use memcache_rs::internal::proxy::command::Command;
 use memcache_rs::internal::proxy::config;
 use memcache_rs::internal::proxy::route::{NodeId, Route, Routes};
 use memcache_rs::internal::proxy::run::{Action, Mark, Outcome, Request, Run, Send, Source, Turn, Work};
+use memcache_rs::internal::proxy::ttl::TtlRule;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -100,7 +101,7 @@ fn build(plans: &[Plan]) -> Routes {
                     counter: None,
                 }
             }
-            Plan::Ttl(child) => Route::Ttl(node(child), 60),
+            Plan::Ttl(child) => Route::Ttl(node(child), TtlRule::AtMost(60)),
             Plan::Null => Route::Null,
             Plan::Error => Route::Error("no".into()),
         };
@@ -519,5 +520,5 @@ fn lookups_take_the_longest_prefix_and_the_word() {
         assert_eq!(sends(commands, word, [Good; 3]).1, Some(pool), "{word}");
     }
     let ttl = routes("route = { ttl = { ttl = 'a', seconds = 5 }, seconds = 9 }");
-    assert_eq!(run(&ttl, "set", |_| Good, at_once).sends[0].ttl, Some(5));
+    assert_eq!(run(&ttl, "set", |_| Good, at_once).sends[0].ttl, Some(TtlRule::Exactly(5)));
 }

@@ -21,6 +21,7 @@ use memcache_core::internal::proxy::health::Eject;
 use memcache_core::internal::proxy::pool::{Member, Pool};
 use memcache_core::internal::proxy::route::{NodeId, Route, Routes};
 use memcache_core::internal::proxy::run::{Choice, Mark, Outcome, Request, Send, Source, Work};
+use memcache_core::internal::proxy::ttl::TtlRule;
 use memcache_proxy_lua::routelib;
 
 use crate::failure::{DATA, FILE, Failure, USAGE};
@@ -338,7 +339,7 @@ fn title(routes: &Routes, node: NodeId) -> String {
             format!("all_fastest{}{}", until(until_hit), in_time(wait))
         }
         Some(Route::Random(_)) => "random".into(),
-        Some(Route::Ttl(_, seconds)) => format!("ttl {seconds} s"),
+        Some(Route::Ttl(_, rule)) => format!("ttl {rule}"),
         Some(Route::Shadow { percent, .. }) => format!("shadow {percent}%"),
         Some(Route::WarmUp { .. }) => "warm_up".into(),
         Some(Route::Migrate { start, interval, .. }) => format!("migrate at {start}, {interval} s"),
@@ -457,7 +458,7 @@ impl Explanation<'_> {
             Work::Delete => "gets a delete",
         };
         let ttl = send.ttl.filter(|_| send.work.command(self.command).takes_ttl());
-        let ttl = ttl.map(|seconds| format!(" with TTL {seconds} s")).unwrap_or_default();
+        let ttl = ttl.map(|rule| format!(" with TTL {rule}")).unwrap_or_default();
         let mark = match mark {
             Mark::Good => "and replies",
             Mark::Miss => "and does not have it",
@@ -511,7 +512,10 @@ impl Explanation<'_> {
             Choice::Drew(index) => format!("draws {}", child(index)),
             Choice::Copy(true) => format!("asks {}, sends a copy to {}", child(0), child(1)),
             Choice::Copy(false) => format!("asks {}, sends no copy this time", child(0)),
-            Choice::Ttl => "replaces the TTL".into(),
+            Choice::Ttl => match route {
+                Some(Route::Ttl(_, TtlRule::AtMost(_))) => "limits the TTL".into(),
+                _ => "replaces the TTL".into(),
+            },
             Choice::Token(true) => format!("within the limit, asks {}", child(0)),
             Choice::Token(false) => format!("over the limit, asks {}", child(1)),
             Choice::Phase(index, true) => {

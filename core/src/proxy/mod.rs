@@ -50,3 +50,4 @@ pub mod route;
 pub mod run;
 pub mod slots;
 pub mod source;
+pub mod ttl;

@@ -12,10 +12,8 @@ use super::item::Item;
 use super::line::{Fault, Flags, Line, range_of};
 use super::reply::Meaning;
 use super::run::Work;
-use crate::protocol::tokens::{Tokens, strip_line_end};
-
-/// Longest time in seconds that is not a Unix time in the protocols.
-const LONGEST_TTL: i64 = 30 * 24 * 3600;
+use super::ttl::{LONGEST_TTL, TtlRule};
+use crate::protocol::tokens::{Tokens, loose_i32, strict_i32, strip_line_end};
 
 /// The word in place of `noreply`, as in memcached's proxy. Programs see it.
 const NO_REPLY_NOT: &[u8] = b"noreplY";
@@ -258,7 +256,7 @@ impl ClientRequest {
     pub fn push(
         &self,
         work: Work,
-        ttl: Option<u32>,
+        ttl: Option<TtlRule>,
         item: Option<&Item<'_>>,
         second: u64,
         out: &mut Vec<u8>,
@@ -266,8 +264,8 @@ impl ClientRequest {
         match (work, item) {
             // There is no debugging of an item that is elsewhere.
             (Work::Item, _) if self.command.word == "me" => out.extend_from_slice(&self.bytes),
-            (Work::Client, _) => match ttl.filter(|_| self.command.kind != Kind::Delete) {
-                Some(ttl) => self.push_with_ttl(ttl, out),
+            (Work::Client, _) => match ttl {
+                Some(ttl) => self.push_with_ttl(ttl, second, out),
                 None if self.quiet == Quiet::Classic => {
                     out.extend_from_slice(self.line_to_send());
                     out.extend_from_slice(b"\r\n");
@@ -290,11 +288,15 @@ impl ClientRequest {
             (Work::Fill(_), Some(item)) => {
                 out.extend_from_slice(b"ms ");
                 out.extend_from_slice(self.key());
-                let mut ttl = ttl.map_or(item.ttl, i64::from).max(0);
-                if ttl > LONGEST_TTL {
-                    ttl = ttl.saturating_add_unsigned(second);
+                let mut exptime = item.ttl.max(0);
+                if exptime > LONGEST_TTL {
+                    exptime = exptime.saturating_add_unsigned(second);
                 }
-                let rest = format!(" {} T{} F{} ME{}\r\n", item.value.len(), ttl, item.flags, self.base64());
+                if let Some(ttl) = ttl.and_then(|rule| rule.replace(Some(exptime), second)) {
+                    exptime = ttl.into();
+                }
+                let (length, flags) = (item.value.len(), item.flags);
+                let rest = format!(" {length} T{exptime} F{flags} ME{}\r\n", self.base64());
                 out.extend_from_slice(rest.as_bytes());
                 out.extend_from_slice(item.value);
                 out.extend_from_slice(b"\r\n");
@@ -316,9 +318,12 @@ impl ClientRequest {
         start.and_then(|start| line.get(..start)).map_or(line, <[u8]>::trim_ascii_end)
     }
 
-    /// Appends the request with another TTL, if it has one.
-    fn push_with_ttl(&self, ttl: u32, out: &mut Vec<u8>) {
-        let ttl_index = self.command.ttl();
+    /// Appends the request with the TTLs that a rule gives it.
+    fn push_with_ttl(&self, rule: TtlRule, second: u64, out: &mut Vec<u8>) {
+        let place = self.command.ttl();
+        // memcached reads the exptime of a classic store in a way of its own.
+        let read = if place == Some(3) { loose_i32 } else { strict_i32 };
+        let replace = |exptime: &[u8]| rule.replace(read(exptime).map(i64::from), second);
         let tokens = Tokens::new(self.line_to_send());
         let is_meta = self.command.is_meta();
         let mut has_ttl = false;
@@ -327,17 +332,25 @@ impl ClientRequest {
             if index > 0 {
                 out.push(b' ');
             }
-            let is_flag = is_meta && index >= 2 && token.first() == Some(&b'T');
-            if Some(index) == ttl_index {
-                out.extend_from_slice(ttl.to_string().as_bytes());
-            } else if is_flag {
-                has_ttl = true;
-                out.extend_from_slice(format!("T{ttl}").as_bytes());
-            } else {
-                out.extend_from_slice(token);
+            let letter = token.first().filter(|_| is_meta && index >= 2);
+            has_ttl |= letter == Some(&b'T');
+            let start = match letter {
+                Some(b'T') => Some(1),
+                Some(b'N') if matches!(rule, TtlRule::AtMost(_)) => Some(1),
+                _ => (Some(index) == place).then_some(0),
+            };
+            let (before, exptime) = token.split_at(start.unwrap_or(token.len()));
+            out.extend_from_slice(before);
+            match start.and_then(|_| replace(exptime)) {
+                Some(ttl) => out.extend_from_slice(ttl.to_string().as_bytes()),
+                None => out.extend_from_slice(exptime),
             }
         }
-        if self.command.word == "ms" && !has_ttl {
+        // An item without a TTL never expires.
+        if let Some(ttl) = rule.replace(Some(0), second)
+            && self.command.word == "ms"
+            && !has_ttl
+        {
             out.extend_from_slice(format!(" T{ttl}").as_bytes());
         }
         out.extend_from_slice(b"\r\n");
@@ -398,7 +411,7 @@ impl ClientRequest {
     }
 
     /// Returns whether a whole reply may answer this request, or another `work` for it. If the key,
-    /// the opaque or the kind of reply is wrong, the backend has lost count of the requests.
+    /// the opaque or the kind of reply is wrong, the backend has sent a wrong number of replies.
     pub fn is_answered_by(&self, work: Work, reply: &[u8], meaning: Meaning) -> bool {
         if matches!(meaning, Meaning::ServerError | Meaning::Refused) {
             return true;
@@ -527,9 +540,9 @@ mod tests {
         for (line, value, ttl, sent) in [
             ("delete k noreply", "", None, "delete k\r\n"),
             ("touch k 0  noreply  ", "", None, "touch k 0\r\n"),
-            ("touch k 0 noreply", "", Some(7), "touch k 7\r\n"),
+            ("touch k 0 noreply", "", Some(TtlRule::Exactly(7)), "touch k 7\r\n"),
             ("set k 0 0 1 noreply", "x\r\n", None, "set k 0 0 1\r\nx\r\n"),
-            ("set k 0 0 1 noreply", "x\r\n", Some(7), "set k 0 7 1\r\nx\r\n"),
+            ("set k 0 0 1 noreply", "x\r\n", Some(TtlRule::AtMost(7)), "set k 0 7 1\r\nx\r\n"),
             // As in memcached's proxy, this key changes.
             ("delete noreply", "", None, "delete noreplY\r\n"),
             ("delete noreplY", "", None, "delete noreplY\r\n"),
@@ -538,6 +551,55 @@ mod tests {
             let mut out = Vec::new();
             parse(line, value).push(Work::Client, ttl, None, 0, &mut out);
             assert_eq!(String::from_utf8_lossy(&out), sent, "{line}");
+        }
+    }
+
+    /// Each item would live for 60 seconds, also one that has expired.
+    #[test]
+    fn a_limit_lowers_each_ttl_of_a_request() {
+        let second = 1_800_000_000;
+        for (line, value, sent) in [
+            ("set k 0 0 1", "x\r\n", "set k 0 60 1"),
+            ("set k 0 5 1", "x\r\n", "set k 0 5 1"),
+            ("set k 0 -1 1", "x\r\n", "set k 0 -1 1"),
+            ("add k 0 1800000005 1", "x\r\n", "add k 0 1800000005 1"),
+            ("replace k 0 1700000000 1", "x\r\n", "replace k 0 1700000000 1"),
+            ("cas k 0 1900000000 1 7", "x\r\n", "cas k 0 60 1 7"),
+            // memcached takes 32 bits of it: 0 and 1.
+            ("set k 0 4294967296 1", "x\r\n", "set k 0 60 1"),
+            ("set k 0 4294967297 1", "x\r\n", "set k 0 4294967297 1"),
+            ("touch k 4294967296", "", "touch k 4294967296"),
+            ("touch k 0", "", "touch k 60"),
+            ("touch k -1", "", "touch k -1"),
+            ("gat 100 k", "", "gat 60 k"),
+            ("gats 10 k", "", "gats 10 k"),
+            ("ms k 1", "x\r\n", "ms k 1 T60"),
+            ("ms k 1 T5", "x\r\n", "ms k 1 T5"),
+            ("ms k 1 T0 F1", "x\r\n", "ms k 1 T60 F1"),
+            ("ms k 1 T-1", "x\r\n", "ms k 1 T-1"),
+            ("ms k 1 Tx", "x\r\n", "ms k 1 Tx"),
+            ("mg k v N600 T90", "", "mg k v N60 T60"),
+            ("mg k v t N9 R30", "", "mg k v t N9 R30"),
+            ("ma k N0 D2", "", "ma k N60 D2"),
+            ("md k I T600", "", "md k I T60"),
+            ("md k", "", "md k"),
+            ("delete k", "", "delete k"),
+            ("get k", "", "get k"),
+            ("incr k 100", "", "incr k 100"),
+        ] {
+            let mut out = Vec::new();
+            parse(line, value).push(Work::Client, Some(TtlRule::AtMost(60)), None, second, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), format!("{sent}\r\n{value}"), "{line}");
+        }
+        let mut out = Vec::new();
+        parse("mg k N600 T600", "").push(Work::Client, Some(TtlRule::Exactly(60)), None, second, &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "mg k N600 T60\r\n", "memcached's route_ttl");
+        for (ttl, expected) in [(-1, 60), (5, 5), (61, 60), (LONGEST_TTL + 1, 60)] {
+            let item = Item { ttl, flags: 0, cas: 0, value: b"x" };
+            out.clear();
+            let rule = Some(TtlRule::AtMost(60));
+            parse("mg k", "").push(Work::Fill(0), rule, Some(&item), second, &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), format!("ms k 1 T{expected} F0 ME\r\nx\r\n"));
         }
     }
 

@@ -11,6 +11,7 @@ use super::command::Command;
 use super::config::ConfigFault;
 use super::hot::HotCache;
 use super::pool::Pool;
+use super::ttl::TtlRule;
 use crate::base::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::config::Tag;
 
@@ -160,8 +161,8 @@ pub enum Route {
     },
     /// Asks one child, drawn for each request.
     Random(Vec<NodeId>),
-    /// Replaces the TTL of what the child stores, in seconds.
-    Ttl(NodeId, u32),
+    /// Applies a rule to the TTLs of the requests to the child.
+    Ttl(NodeId, TtlRule),
     /// Asks the child, and sends some requests to `to` as well, whose replies are dropped.
     Shadow {
         /// The node that answers.

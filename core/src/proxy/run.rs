@@ -15,6 +15,7 @@ use smallvec::SmallVec;
 use super::bucket::Bucket;
 use super::command::{Command, Kind};
 use super::route::{LOCAL, NodeId, Route, Routes, group_of, part_of};
+use super::ttl::TtlRule;
 
 /// The worth of a reply to a route, from the best to the worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -112,8 +113,8 @@ pub struct Send {
     pub pool: usize,
     /// The request.
     pub work: Work,
-    /// A TTL in seconds that replaces the client's, if the request has one.
-    pub ttl: Option<u32>,
+    /// A rule for the TTLs of the request.
+    pub ttl: Option<TtlRule>,
 }
 
 /// The source of an answer.
@@ -178,7 +179,7 @@ pub enum Choice {
     Drew(usize),
     /// Whether a copy is sent as well.
     Copy(bool),
-    /// Replaces the TTL.
+    /// Applies its rule to the TTL.
     Ttl,
     /// Whether there was a token.
     Token(bool),
@@ -276,7 +277,7 @@ enum Step<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Context {
     work: Work,
-    ttl: Option<u32>,
+    ttl: Option<TtlRule>,
 }
 
 impl Run {
@@ -469,8 +470,8 @@ impl Run {
                 let drawn = Self::draw(&request, node, children.len() as u64) as usize;
                 (Choice::Drew(drawn), go(children.get(drawn)))
             }
-            Some(Route::Ttl(child, seconds)) => {
-                context.ttl = Some(*seconds);
+            Some(Route::Ttl(child, rule)) => {
+                context.ttl = Some(rule.inside(context.ttl));
                 let takes = context.work.command(request.command).takes_ttl();
                 (if takes { Choice::Ttl } else { Choice::Ask(0, None) }, Step::Go(*child))
             }

@@ -23,6 +23,7 @@ use super::hot::{HotCache, HotRules};
 use super::name::NameRules;
 use super::pool::Pool;
 use super::route::{NodeId, Route, RouteCounter, Routes};
+use super::ttl::{LONGEST_TTL, TtlRule};
 use crate::config::{MIB, Tag};
 
 /// The bytes of a configuration at most.
@@ -37,9 +38,6 @@ const MAX_NODES: usize = 10_000;
 const MAX_DEPTH: usize = 16;
 /// Requests for one request of a client at most. A running request needs memory for as many.
 pub const MAX_SENDS: usize = 64;
-
-/// Longest TTL in seconds. A larger number is a Unix time in the protocols.
-const MAX_TTL: u64 = 30 * 24 * 3600;
 
 /// Longest time for which a route waits for answers, in milliseconds: an hour.
 const MAX_WAIT_MILLIS: u64 = 3_600_000;
@@ -159,7 +157,7 @@ static KINDS: [KindRow; 16] = [
     KindRow { name: "random", keys: &[], read: random },
     KindRow { name: "split", keys: &[], read: split },
     KindRow { name: "shadow", keys: &["of", "percent"], read: shadow },
-    KindRow { name: "ttl", keys: &["seconds"], read: ttl },
+    KindRow { name: "ttl", keys: &["seconds", "max_seconds"], read: ttl },
     KindRow { name: "warm_up", keys: &["from"], read: warm_up },
     KindRow { name: "migrate", keys: &["to", "start", "interval"], read: migrate },
     KindRow {
@@ -322,10 +320,11 @@ fn failover<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> R
 /// both, and the pool that may come back with the item answers.
 fn gutter<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     let (main, gutter) = (builder.child(table, "of", depth)?, builder.child(table, "gutter", depth)?);
-    let seconds = table.needed_number("seconds", 1, MAX_TTL)? as u32;
+    let seconds = seconds(table, "seconds")?;
     let entry = table.required("gutter")?;
-    let short = builder.add(&entry, Route::Ttl(gutter, seconds))?;
-    let both = builder.add(&entry, Route::Shadow { child: main, to: gutter, percent: 100 })?;
+    let short = builder.add(&entry, Route::Ttl(gutter, TtlRule::AtMost(seconds)))?;
+    // `md` may have a TTL, too, for an item that it makes stale.
+    let both = builder.add(&entry, Route::Shadow { child: main, to: short, percent: 100 })?;
     let (children, wait, counter) = (vec![main, short], wait(table)?, builder.counter(table)?);
     let failover = Route::Failover { children, until_hit: false, tries: 2, wait, counter };
     let default = builder.add(&entry, failover)?;
@@ -391,8 +390,18 @@ fn shadow<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Res
 
 fn ttl<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
     let child = builder.child(table, "ttl", depth)?;
-    let seconds = table.needed_number("seconds", 1, MAX_TTL)?;
-    Ok(Route::Ttl(child, seconds as u32))
+    let rule = match (table.get("seconds"), table.get("max_seconds")) {
+        (Some(_), Some(_)) => return table.fail("a ttl has one of seconds and max_seconds"),
+        (Some(_), None) => TtlRule::Exactly(seconds(table, "seconds")?),
+        (None, Some(_)) => TtlRule::AtMost(seconds(table, "max_seconds")?),
+        (None, None) => return table.fail("seconds or max_seconds is missing"),
+    };
+    Ok(Route::Ttl(child, rule))
+}
+
+/// Reads a TTL.
+fn seconds(table: &Table<'_>, key: &str) -> Result<u32, ConfigFault> {
+    Ok(table.needed_number(key, 1, LONGEST_TTL as u64)? as u32)
 }
 
 fn warm_up<'a>(builder: &mut Builder<'a>, table: &Table<'a>, depth: usize) -> Result<Route, ConfigFault> {
@@ -553,7 +562,9 @@ mod tests {
             "3: route.percent: must be a whole number from 1",
         ),
         ("route = { shadow = 'a' }", "3: route: of is missing"),
-        ("route = { ttl = 'a' }", "3: route: seconds is missing"),
+        ("route = { ttl = 'a' }", "3: route: seconds or max_seconds is missing"),
+        ("route = { ttl = 'a', seconds = 1, max_seconds = 1 }", "3: route: a ttl has one of seconds and"),
+        ("route = { ttl = 'a', max_seconds = 2592001 }", "3: route.max_seconds: must be a whole number"),
         (
             "route = { ttl = 'a', seconds = -1 }",
             "3: route.seconds: must be a whole number from 1 to 2592000, got -1",
