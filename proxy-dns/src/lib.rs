@@ -13,9 +13,9 @@ use futures_util::stream::{self, StreamExt as _};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::lookup::Lookup;
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::net::{DnsError, NetError};
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use memcache_core::{NameAnswer, NameQuestion, NameRecords, Resolver, ServiceRecord};
 use tokio::time::{Instant, timeout_at};
 
@@ -30,6 +30,9 @@ const AT_ONCE: usize = 128;
 
 /// Attempts at most.
 const ATTEMPTS: usize = 2;
+
+/// The reason of a look-up that took too long.
+const LATE: &str = "DNS does not answer in time";
 
 /// Looks up names in DNS.
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,7 +58,7 @@ fn look_up_all(
         let until = Instant::now() + PATIENCE;
         let answer = async |(index, question)| match timeout_at(until, look_up(&resolver, question)).await {
             Ok(answer) => (index, answer),
-            Err(_) => (index, Err("DNS does not answer in time".into())),
+            Err(_) => (index, Err(LATE.into())),
         };
         let questions = stream::iter(questions.iter().enumerate());
         let mut answers: Vec<_> = questions.map(answer).buffer_unordered(AT_ONCE).collect().await;
@@ -93,17 +96,29 @@ async fn look_up(resolver: &TokioResolver, question: &NameQuestion) -> Result<Na
             if let Ok(ip) = name.parse() {
                 return Ok(NameAnswer { records: NameRecords::Host(vec![ip]), ttl: None });
             }
+            let name = parse(name)?;
             let (v4, v6) =
-                join(resolver.lookup(name, RecordType::A), resolver.lookup(name, RecordType::AAAA)).await;
+                join(resolver.lookup(name.clone(), RecordType::A), resolver.lookup(name, RecordType::AAAA))
+                    .await;
+            let is_unknown =
+                |result: &Result<Lookup, NetError>| result.as_ref().is_err_and(NetError::is_nx_domain);
+            if is_unknown(&v4) && is_unknown(&v6) {
+                return Err("no such host".into());
+            }
             host(found(v4), found(v6))
         }
         NameQuestion::Service(name) => {
-            let lookup = found(resolver.lookup(name, RecordType::SRV).await)?;
+            let lookup = found(resolver.lookup(parse(name)?, RecordType::SRV).await)?;
             let records = lookup.as_ref().map(services).unwrap_or_default();
             Ok(NameAnswer { records: NameRecords::Service(records), ttl: lookup.as_ref().and_then(ttl) })
         }
         _ => Err("this kind of question is unknown".into()),
     }
+}
+
+/// Reads a name. Names of containers may have `_` anywhere, which names of hosts may not.
+fn parse(name: &str) -> Result<Name, String> {
+    Name::from_str_relaxed(name).map_err(|_| "it is not a name in DNS".into())
 }
 
 /// Joins the answers for both families. IPv6 alone counts only if there is certainly no IPv4, so
@@ -127,8 +142,20 @@ fn host(
 fn found(result: Result<Lookup, NetError>) -> Result<Option<Lookup>, String> {
     match result {
         Ok(lookup) => Ok(Some(lookup)),
-        Err(e) if e.is_no_records_found() || e.is_nx_domain() => Ok(None),
-        Err(e) => Err(e.to_string()),
+        Err(e) if e.is_no_records_found() => Ok(None),
+        Err(e) => Err(reason(&e)),
+    }
+}
+
+/// Returns one line of plain text. The library has types of Rust in some of its own.
+fn reason(error: &NetError) -> String {
+    match error {
+        NetError::Timeout => LATE.into(),
+        NetError::NoConnections => "no DNS server can be reached".into(),
+        NetError::Io(e) => format!("no DNS server can be reached: {e}"),
+        NetError::Message(text) => (*text).into(),
+        NetError::Dns(DnsError::ResponseCode(code)) => format!("the DNS server answers {code}"),
+        _ => "the DNS server gave an answer that cannot be used".into(),
     }
 }
 

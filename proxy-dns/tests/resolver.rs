@@ -40,7 +40,7 @@ fn answers_have_their_shortest_ttl() {
     let mut next = || answers.next().unwrap();
     assert_eq!(addresses(next()), (ips(&["10.0.0.1", "10.0.0.2", "::1"]), Some(77)));
     assert_eq!(addresses(next()), (ips(&["::2"]), Some(5)));
-    assert_eq!(addresses(next()).0, ips(&[]));
+    assert_eq!(next(), Err("no such host".into()));
     assert_eq!(addresses(next()), (ips(&["10.9.8.7"]), None));
     // The file of hosts, or the rule for this name.
     assert!(addresses(next()).0.iter().all(IpAddr::is_loopback));
@@ -59,6 +59,30 @@ fn an_answer_is_not_cached() {
         assert_eq!(addresses(answers.into_iter().next().unwrap()).0, ips(&[address]));
     }
     server.fail(true);
-    assert!(Dns.look_up(&[host("a.test")], &[server.address]).remove(0).is_err());
+    let failure = Dns.look_up(&[host("a.test")], &[server.address]).remove(0);
+    assert_eq!(failure, Err("the DNS server answers Server Failure".into()));
     assert!(server.questions() >= 5);
+}
+
+/// No question was sent for such a name.
+#[test]
+fn a_name_may_have_an_underscore() {
+    let server = DnsServer::start();
+    let names = ["my_cache.test", "cache_.test", "_cache.test", "my-cache.test"];
+    for name in names {
+        server.set_host(name, &ips(&["10.0.0.1"]), 9);
+    }
+    server.set_service("_my_cache._tcp.test", &[(1, "my_cache.test", 7)], 9);
+    let questions: Vec<NameQuestion> = names.into_iter().map(host).collect();
+    for (name, answer) in names.into_iter().zip(Dns.look_up(&questions, &[server.address])) {
+        assert_eq!(addresses(answer), (ips(&["10.0.0.1"]), Some(9)), "{name}");
+    }
+    let service = NameQuestion::Service("_my_cache._tcp.test".into());
+    let records = vec![ServiceRecord { priority: 1, host: "my_cache.test".into(), port: 7 }];
+    let answer = Dns.look_up(&[service], &[server.address]).remove(0);
+    assert_eq!(answer.map(|answer| answer.records), Ok(NameRecords::Service(records)));
+    // The library has text of Rust for this one.
+    let label = format!("{}.test", "a".repeat(64));
+    let refused = Dns.look_up(&[host(&label)], &[server.address]).remove(0);
+    assert_eq!(refused, Err("it is not a name in DNS".into()));
 }

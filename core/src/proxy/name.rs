@@ -259,7 +259,11 @@ fn check(query: &Query, answer: &Answer, known: Option<&Answer>) -> Result<(), S
         _ => return Err("the resolver answered another question".into()),
     };
     match count {
-        0 => Err("the answer is empty".into()),
+        0 => Err(match query {
+            Query::Dns(NameQuestion::Host(_)) => "the host has no address".into(),
+            Query::Dns(_) => "there is no SRV record".into(),
+            Query::Cluster(..) => "the cluster has no node".into(),
+        }),
         1..=MAX_FOUND => Ok(()),
         _ => Err(format!("more than {MAX_FOUND} backends")),
     }

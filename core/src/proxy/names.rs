@@ -234,7 +234,7 @@ mod tests {
         assert_eq!((names.version(), name.addresses()), (2, Some(ips(&["10.0.0.2", "10.0.0.1"]))));
         // Another order changes nothing, and an empty answer is a failure.
         assert_eq!(learn(&names, &[&name], vec![Ok(hosts(&["10.0.0.1", "10.0.0.2"], 1))]), [""; 0]);
-        assert_eq!(learn(&names, &[&name], vec![Ok(hosts(&[], 1))]), ["a: the answer is empty"]);
+        assert_eq!(learn(&names, &[&name], vec![Ok(hosts(&[], 1))]), ["a: the host has no address"]);
         assert_eq!((names.version(), name.addresses()), (2, Some(ips(&["10.0.0.2", "10.0.0.1"]))));
         let counts = || names.lookups().iter().map(|(_, of)| (of.count, of.failures)).collect::<Vec<_>>();
         assert_eq!(counts(), [(5, 3)]);
