@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::base::counter::Counter;
 use crate::base::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-/// How the backends of a pool are probed, and the fate of the keys of one that is down.
+/// How the backends of a pool are probed, and the treatment of requests for one that is down.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Health {
     /// Time from the start of a probe to that of the next one.
@@ -22,7 +22,7 @@ pub struct Health {
     pub fall: u32,
     /// Successes in a row after which it is up.
     pub rise: u32,
-    /// The fate of its keys.
+    /// The treatment of requests for it while it is down.
     pub eject: Eject,
 }
 
@@ -44,14 +44,14 @@ pub enum Probe {
     Get(String),
 }
 
-/// The fate of the keys of a backend that is down.
+/// The treatment of requests for a backend that is down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eject {
-    /// Their requests fail at once.
+    /// They fail at once.
     No,
-    /// Reads of them miss, and writes fail.
+    /// Reads miss, and writes fail.
     Miss,
-    /// The other backends have them.
+    /// The other backends get them.
     Rehash,
 }
 

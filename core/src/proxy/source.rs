@@ -87,8 +87,7 @@ fn of_host(host: &str, ip: IpAddr, port: u16) -> Backend {
 /// Returns the address of a host that was found, if a configuration could name it.
 fn address(host: &str, port: u16) -> Result<Address, String> {
     let text = if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    Address::parse(&text)
-        .ok_or_else(|| format!("{:?} is no host and port", text.escape_default().to_string()))
+    Address::parse(&text).map_err(|_| format!("{:?} is no host and port", text.escape_default().to_string()))
 }
 
 /// Compares names. Numbers within them count as numbers.

@@ -146,19 +146,27 @@ impl<'a> Entry<'a> {
         self.fail(&format!("must be {what}, got {got}"))
     }
 
-    pub fn one_of<T>(&self, names: impl Iterator<Item = &'static str>) -> Result<T, ConfigFault> {
-        self.wanted(&format!("one of {}", names.collect::<Vec<_>>().join(", ")))
+    /// Returns the meaning of a text.
+    pub fn read<T>(&self, what: &str, read: impl FnOnce(&'a str) -> Option<T>) -> Result<T, ConfigFault> {
+        let found = match self.value.get_ref() {
+            DeValue::String(text) => read(text),
+            _ => None,
+        };
+        found.map_or_else(|| self.wanted(what), Ok)
     }
 
-    pub fn is_table(&self) -> bool {
-        matches!(self.value.get_ref(), DeValue::Table(_))
+    /// Returns the row of a table that a text names.
+    pub fn one_of<T>(
+        &self,
+        rows: &'static [T],
+        name: fn(&T) -> &'static str,
+    ) -> Result<&'static T, ConfigFault> {
+        let names: Vec<&str> = rows.iter().map(name).collect();
+        self.read(&format!("one of {}", names.join(", ")), |text| rows.iter().find(|row| name(row) == text))
     }
 
     pub fn string(&self) -> Result<&'a str, ConfigFault> {
-        match self.value.get_ref() {
-            DeValue::String(text) => Ok(text),
-            _ => self.wanted("a text"),
-        }
+        self.read("a text", Some)
     }
 
     pub fn list(&self, what: &str) -> Result<Vec<Self>, ConfigFault> {
@@ -181,11 +189,10 @@ impl<'a> Entry<'a> {
 
     /// Returns a text that stays within a line.
     pub fn line(&self) -> Result<String, ConfigFault> {
-        let text = self.string()?;
-        if text.is_empty() || text.len() > MAX_NAME || text.contains(char::is_control) {
-            return self.wanted(&format!("a text of 1 to {MAX_NAME} bytes in one line"));
-        }
-        Ok(text.to_owned())
+        let fits = |text: &str| (1..=MAX_NAME).contains(&text.len()) && !text.contains(char::is_control);
+        self.read(&format!("a text of 1 to {MAX_NAME} bytes in one line"), |text| {
+            fits(text).then(|| text.to_owned())
+        })
     }
 }
 

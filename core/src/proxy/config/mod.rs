@@ -75,14 +75,22 @@ pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
         return Err(ConfigFault::new("", &(0..0), &format!("the file must have at most {MAX_TEXT} bytes")));
     }
     let table = DeTable::parse(text).map_err(|error| {
-        ConfigFault::new(text, &error.span().unwrap_or_default(), &error.message().replace('\n', ", "))
+        let span = error.span().unwrap_or_default();
+        let mut message = error.message().replace('\n', ", ");
+        // The parser does not say which one.
+        if let (true, Some(key)) = (message.starts_with("duplicate key"), text.get(span.clone())) {
+            message = format!("{key}: {message}");
+        }
+        ConfigFault::new(text, &span, &message)
     })?;
     let (span, table) = (table.span(), table.into_inner());
     let top = Table { text, name: String::new(), span, entries: &table };
     top.allow(&["route", "pools", "routes", "listeners", "names"])?;
     let rules = names::rules(&top)?;
     let mut builder = Builder::new(text);
-    for (name, entry) in top.named("pools")? {
+    let pools = top.named("pools")?;
+    check_counts(&pools)?;
+    for (name, entry) in pools {
         builder.add_pool(name, &entry)?;
     }
     for (name, entry) in top.named("routes")? {
@@ -108,6 +116,26 @@ pub fn read(text: &str) -> Result<Configuration, ConfigFault> {
         return top.fail(&format!("a request must cause at most {MAX_SENDS} requests, got {sends}"));
     }
     Ok(Configuration { routes, names: rules })
+}
+
+/// Fails if there are too many pools or backends, at the first pool of the text that is too many.
+fn check_counts(pools: &[(&str, Entry<'_>)]) -> Result<(), ConfigFault> {
+    let mut in_order: Vec<&Entry<'_>> = pools.iter().map(|(_, entry)| entry).collect();
+    in_order.sort_by_key(|entry| entry.value.span().start);
+    let mut backends = 0;
+    for (before, entry) in in_order.into_iter().enumerate() {
+        if before == MAX_POOLS {
+            return entry.fail(&format!("there must be at most {MAX_POOLS} pools, got {}", pools.len()));
+        }
+        backends += match entry.table()?.get("backends").map(|list| list.value.get_ref()) {
+            Some(DeValue::Array(list)) => list.len(),
+            _ => 0,
+        };
+        if backends > MAX_BACKENDS {
+            return entry.fail(&format!("all pools together must have at most {MAX_BACKENDS} backends"));
+        }
+    }
+    Ok(())
 }
 
 /// The meaning of a name.
@@ -188,21 +216,17 @@ impl<'a> Builder<'a> {
         if name.is_empty() || name.len() > MAX_NAME || name.contains(char::is_control) {
             return entry.fail(&format!("a name must have 1 to {MAX_NAME} bytes in one line"));
         }
-        if name == NULL || name == LOCAL || self.names.insert(name.to_owned(), named).is_some() {
+        if name == NULL || name == LOCAL {
+            return entry.fail(&format!("{name} is the name of a built-in route, choose another one"));
+        }
+        if self.names.insert(name.to_owned(), named).is_some() {
             return entry.fail("this name is taken, pools and routes have different names");
         }
         Ok(())
     }
 
     fn add_pool(&mut self, name: &str, entry: &Entry<'a>) -> Result<(), ConfigFault> {
-        if self.pools.len() == MAX_POOLS {
-            return entry.fail(&format!("there must be at most {MAX_POOLS} pools"));
-        }
         let pool = pool::pool(name, &entry.table()?)?;
-        let backends = self.pools.iter().map(|pool| pool.backends.len()).sum::<usize>();
-        if backends + pool.backends.len() > MAX_BACKENDS {
-            return entry.fail(&format!("all pools together must have at most {MAX_BACKENDS} backends"));
-        }
         let node = self.add(entry, Route::Pool(self.pools.len()))?;
         self.pools.push(pool);
         self.name(name, entry, Named::Pool(node))
@@ -261,8 +285,13 @@ impl<'a> Builder<'a> {
         }
         let mut kinds = KINDS.iter().filter(|kind| table.get(kind.name).is_some());
         let Some(kind) = kinds.next() else {
-            let known: Vec<&str> = KINDS.iter().map(|kind| kind.name).chain(["error"]).collect();
-            return table.fail(&format!("a route must have one of the keys {}", known.join(", ")));
+            let kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name).chain(["error"]).collect();
+            let kinds = kinds.join(", ");
+            let is_known = |key: &str| KINDS.iter().any(|kind| kind.keys.contains(&key));
+            return match table.entries().into_iter().find(|(key, _)| !is_known(key)) {
+                Some((_, entry)) => entry.fail(&format!("this kind of route is unknown, known are {kinds}")),
+                None => table.fail(&format!("a route must have one of the keys {kinds}")),
+            };
         };
         if let Some(other) = kinds.next() {
             return table.fail(&format!("a route has one kind, got {} and {}", kind.name, other.name));
@@ -526,6 +555,14 @@ mod tests {
         ),
         ("route = 'c'", "3: route: there is no pool or route \"c\""),
         ("route = {}", "3: route: a route must have one of the keys failover, zone_failover,"),
+        ("route = { seconds = 1 }", "3: route: a route must have one of the keys failover,"),
+        (
+            "route = { random = [{\nfailver = ['a'], until_hit = true }] }",
+            "4: route.random.failver: this kind of route is unknown, known are failover, zone_failover,",
+        ),
+        ("route = 'a'\nroute = 'b'", "4: route: duplicate key"),
+        ("route = 'a'\n[pools.c]\nbackends = ['c']\n[pools.c]\nseed = 'x'", "6: c: duplicate key"),
+        ("route = { ttl = 'a', seconds = 1, seconds = 2 }", "3: seconds: duplicate key"),
         ("\nroute = { random = ['a'], ttl = 'a' }", "4: route: a route has one kind, got random and ttl"),
         (
             "route = { random = ['a'], seconds = 1 }",
@@ -576,7 +613,10 @@ mod tests {
         ("route = { rate_limit = 'a', tokens = 1 }", "3: route: every_ms is missing"),
         ("route = { rate_limit = 'a', every_ms = 1, per_second = 1 }", "3: route: every_ms belongs to"),
         ("route = { rate_limit = 'a', tokens = 1, per_second = 1 }", "3: route: a limit has one of"),
-        ("route = 'a'\npools.local.backends = ['c']", "4: pools.local: this name is taken"),
+        (
+            "route = 'a'\npools.local.backends = ['c']",
+            "4: pools.local: local is the name of a built-in route",
+        ),
         ("route = { by_part = { x = 'a' } }", "3: route: default is missing"),
         ("route = { by_part = { x = 'a' }, default = 'a', stop = '' }", "3: route.stop: must be a text of 1"),
         ("route = { by_prefix = { 'x' = 'a' } }", "3: route: default is missing"),
@@ -592,7 +632,7 @@ mod tests {
         ("route = 'x'\n[routes]\nx = 'y'\ny = 'x'", "6: routes.y: route \"x\" leads back to itself"),
         ("route = 'a'\n[routes.x]\nfailover = ['a', 'x']", "5: routes.x.failover: route \"x\" leads back"),
         ("route = 'a'\n[routes]\na = 'b'", "5: routes.a: this name is taken"),
-        ("route = 'a'\n[routes]\nnull = 'b'", "5: routes.null: this name is taken"),
+        ("route = 'a'\n[routes]\nnull = 'b'", "5: routes.null: null is the name of a built-in route, choose"),
         ("route = 'a'\n\"x\\ny\" = 1", "4: x y: this key is unknown here"),
         (
             "route = 'a'\n[routes]\n\"x\\ny\" = 'a'",
@@ -601,7 +641,7 @@ mod tests {
         ("route = 'a'\n[pools.c]", "4: pools.c: backends is missing"),
         (
             "route = 'a'\n[pools.c]\nbackends = ['c']\npoints = 8",
-            "6: pools.c.points: distribution jump has no",
+            "6: pools.c.points: distribution jump has no points, those with points are ring, ketama,",
         ),
         (
             "route = 'a'\n[pools.c]\nbackends = ['c']\npoints = 6\ndistribution = 'ketama'",
@@ -611,19 +651,60 @@ mod tests {
             "route = 'a'\n[pools.c]\nbackends = []",
             "5: pools.c.backends: a pool must have 1 to 1000 backends, got 0",
         ),
-        ("route = 'a'\n[pools.c]\nbackends = [\n'c:0']", "6: pools.c.backends: must be HOST:PORT,"),
+        ("route = 'a'\n[pools.c]\nbackends = [\n'c c']", "6: pools.c.backends: must be HOST:PORT,"),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c:99999']",
+            "5: pools.c.backends: must be an address with a port from 1 to 65535, got \"c:99999\"",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ address = 'unix:rel.sock' }]",
+            "5: pools.c.backends.address: must be unix: and an absolute path of at most 107 bytes in one line, got",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['300.1.1.1:11211']",
+            "5: pools.c.backends: must be an address with a valid IP address, got \"300.1.1.1:11211\"",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['-bad-.example']",
+            "5: pools.c.backends: must be an address whose host has parts of 1 to 63 bytes without - at their",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [1]",
+            "5: pools.c.backends: must be an address, or a table with an address or a source, got 1",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ address = 'c', name = 'n' }, { address = 'd', name = 'n' }]",
+            "5: pools.c.backends: two backends have the name n",
+        ),
         (
             "route = 'a'\n[pools.c]\nbackends = ['c', 'c:11211']",
-            "5: pools.c.backends: backend c:11211 is in the",
+            "5: pools.c.backends: the pool has c:11211 twice",
         ),
         (
             "route = 'a'\n[pools.c]\nbackends = [{ address = 'c', weight = 2 }]",
-            "5: pools.c.backends: distribution jump",
+            "5: pools.c.backends: distribution jump has no weights, those with weights are ketama, ketama_port,",
         ),
         ("route = 'a'\n[pools.c]\nbackends = ['c']\nport = 1", "6: pools.c.port: this key is unknown here"),
         (
             "route = 'a'\n[pools.c]\nbackends = ['c']\ndistribution = 'hash'",
             "6: pools.c.distribution: must be one of jump",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\ndistribution = 1",
+            "6: pools.c.distribution: must be one of jump, ring",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nkey_hash = 1",
+            "6: pools.c.key_hash: must be one of xxh3",
+        ),
+        ("route = 'a'\n[pools.c]\nbackends = ['c']\nhash_tag = 1", "6: pools.c.hash_tag: must be two"),
+        (
+            "route = 'a'\n[pools.c]\nbackends = [{ srv = 1 }]",
+            "5: pools.c.backends.srv: must be a name such as",
+        ),
+        (
+            "route = 'a'\n[names]\nservers = [1]",
+            "5: names.servers: must be IP or IP:PORT of a DNS server, got 1",
         ),
         (
             "route = 'a'\n[pools.c]\nbackends = ['c']\nkey_hash = 'sha1'",
@@ -659,7 +740,7 @@ mod tests {
         ),
         (
             "route = 'a'\n[pools.c]\nbackends = [{ srv = 'x' }, 'a', { srv = 'x' }]",
-            "5: pools.c.backends: the SRV records of x is in the pool twice",
+            "5: pools.c.backends: the pool has the SRV records of x twice",
         ),
         (
             "route = 'a'\n[pools.c]\nbackends = [{ elasticache = 'unix:/a' }]",
@@ -695,6 +776,14 @@ mod tests {
         (
             "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { eject = 'yes' }",
             "6: pools.c.health.eject: must be one of no, miss, rehash, got \"yes\"",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { eject = true }",
+            "6: pools.c.health.eject: must be one of no, miss, rehash, got true",
+        ),
+        (
+            "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { probe = 1 }",
+            "6: pools.c.health.probe: must be version, or get and a key, got 1",
         ),
         (
             "route = 'a'\n[pools.c]\nbackends = ['c']\nhealth = { probe = 'get a b' }",
@@ -736,9 +825,16 @@ mod tests {
         let fault_of_sends = fault(&format!("route = 'r0'\n{POOLS}[routes]\n{doubled}r7 = 'a'\n"));
         assert_eq!(fault_of_sends, "1: a request must cause at most 64 requests, got 128");
         assert!(fault(&" ".repeat(MAX_TEXT + 1)).starts_with("1: the file must have at most"));
+        // The first pool that is too many is not the last one by name.
         let pool = |n| format!("pools.p{n}.backends = ['a']\n");
         let pools = (0..=MAX_POOLS).map(pool).collect::<Vec<_>>().concat();
-        assert!(fault(&pools).contains("at most 1000 pools"));
+        assert_eq!(fault(&pools), "1001: pools.p1000: there must be at most 1000 pools, got 1001");
+        let backends = (0..1000).map(|n| format!("'b{n}'")).collect::<Vec<_>>().join(",");
+        let pool = |n| format!("[pools.p{n}]\nbackends = [{backends}]\n");
+        let pools = (0..=10).map(pool).collect::<Vec<_>>().concat();
+        assert!(
+            fault(&pools).starts_with("21: pools.p10: all pools together must have at most 10000 backends")
+        );
     }
 
     #[test]

@@ -45,8 +45,5 @@ fn servers(table: &Table<'_>) -> Result<Vec<SocketAddr>, ConfigFault> {
         let ip = || text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, DNS_PORT));
         text.parse::<SocketAddr>().or_else(|_| ip()).ok().filter(|server| server.port() != 0)
     };
-    let read = list.iter().map(|entry| {
-        server(entry.string()?).map_or_else(|| entry.wanted("IP or IP:PORT of a DNS server"), Ok)
-    });
-    read.collect()
+    list.iter().map(|entry| entry.read("IP or IP:PORT of a DNS server", server)).collect()
 }

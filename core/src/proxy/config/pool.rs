@@ -1,6 +1,6 @@
 //! Pools and backends of a configuration.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -54,17 +54,11 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
         ["backends", "distribution", "points", "key_hash", "hash_tag", "hash_stop", "seed", "health", "log"];
     table.allow(&[&own[..], &BOUNDS].concat())?;
     let distribution = match table.get("distribution") {
-        Some(entry) => {
-            let names = || DISTRIBUTIONS.iter().map(|distribution| distribution.name);
-            Distribution::named(entry.string()?).map_or_else(|| entry.one_of(names()), Ok)?
-        }
+        Some(entry) => entry.one_of(&DISTRIBUTIONS, |distribution| distribution.name)?,
         None => &DISTRIBUTIONS[0],
     };
     let key_hash = match (table.get("key_hash"), distribution.key_hash) {
-        (Some(entry), Some(_)) => {
-            let names = || KEY_HASHES.iter().map(|hash| hash.name);
-            Some(KeyHash::named(entry.string()?).map_or_else(|| entry.one_of(names()), Ok)?)
-        }
+        (Some(entry), Some(_)) => Some(entry.one_of(&KEY_HASHES, |hash| hash.name)?),
         (None, default) => default.and_then(KeyHash::named),
         (Some(entry), None) => {
             return entry
@@ -102,7 +96,7 @@ pub fn pool(name: &str, table: &Table<'_>) -> Result<Pool, ConfigFault> {
 fn points(table: &Table<'_>, distribution: &Distribution) -> Result<u32, ConfigFault> {
     let Some(entry) = table.get("points") else { return Ok(POINTS) };
     let Some(step) = distribution.point_step else {
-        return entry.fail(&format!("distribution {} has no points", distribution.name));
+        return entry.fail(&lacks(distribution, "points", |other| other.point_step.is_some()));
     };
     let points = table.needed_number("points", 1, MAX_POINTS)? as u32;
     if points.is_multiple_of(step) {
@@ -144,11 +138,7 @@ fn health(table: &Table<'_>) -> Result<Health, ConfigFault> {
     let results = |key, default| Ok(table.number(key, 1, MAX_RESULTS)?.unwrap_or(default) as u32);
     let eject = match table.get("eject") {
         None => Eject::No,
-        Some(entry) => {
-            let name = entry.string()?;
-            let found = EJECTS.iter().find(|(known, _)| *known == name).map(|(_, eject)| *eject);
-            found.map_or_else(|| entry.one_of(EJECTS.iter().map(|(name, _)| *name)), Ok)?
-        }
+        Some(entry) => entry.one_of(&EJECTS, |(name, _)| name)?.1,
     };
     Ok(Health {
         every: time("every_ms", 2000)?,
@@ -162,15 +152,13 @@ fn health(table: &Table<'_>) -> Result<Health, ConfigFault> {
 
 /// Reads the request of a probe.
 fn probe(entry: &Entry<'_>) -> Result<Probe, ConfigFault> {
-    let text = entry.string()?;
     let is_key = |key: &&str| {
         (1..=MAX_NAME).contains(&key.len()) && !key.contains(|c: char| c.is_control() || c == ' ')
     };
-    match text.strip_prefix("get ").filter(is_key) {
-        Some(key) => Ok(Probe::Get(key.into())),
-        None if text == "version" => Ok(Probe::Version),
-        None => entry.wanted("version, or get and a key"),
-    }
+    entry.read("version, or get and a key", |text| match text.strip_prefix("get ").filter(is_key) {
+        Some(key) => Some(Probe::Get(key.into())),
+        None => (text == "version").then_some(Probe::Version),
+    })
 }
 
 /// Reads the rules that choose the requests to log.
@@ -221,37 +209,46 @@ fn members(entry: &Entry<'_>, distribution: &Distribution) -> Result<Vec<Member>
     if list.is_empty() || list.len() > MAX_BACKENDS {
         return entry.fail(&format!("a pool must have 1 to {MAX_BACKENDS} backends, got {}", list.len()));
     }
-    let mut seen = HashSet::new();
+    let mut seen = HashMap::new();
     let mut members = Vec::new();
     for entry in &list {
         let member = member(entry)?;
-        let name = match &member {
+        let (name, address) = match &member {
             Member::Backend(backend) => {
                 if backend.weight != 1 && !distribution.is_weighted {
-                    return entry.fail(&format!("distribution {} has no weights", distribution.name));
+                    return entry.fail(&lacks(distribution, "weights", |other| other.is_weighted));
                 }
-                format!("backend {backend}")
+                (backend.to_string(), Some(backend.address.clone()))
             }
-            Member::Source(source) => source.to_string(),
+            Member::Source(source) => (source.to_string(), None),
         };
-        if !seen.insert(name.clone()) {
-            return entry.fail(&format!("{name} is in the pool twice"));
+        match seen.insert(name.clone(), address.clone()) {
+            Some(other) if other != address => {
+                return entry.fail(&format!("two backends have the name {name}"));
+            }
+            Some(_) => return entry.fail(&format!("the pool has {name} twice")),
+            None => {}
         }
         members.push(member);
     }
     Ok(members)
 }
 
+/// Returns the message that a distribution lacks something, with those that have it.
+fn lacks(distribution: &Distribution, what: &str, has: fn(&Distribution) -> bool) -> String {
+    let others: Vec<&str> = DISTRIBUTIONS.iter().filter(|other| has(other)).map(|other| other.name).collect();
+    format!("distribution {} has no {what}, those with {what} are {}", distribution.name, others.join(", "))
+}
+
 /// Reads a backend, which is an address or a table with more, or a source of backends.
 fn member(entry: &Entry<'_>) -> Result<Member, ConfigFault> {
-    let address = |entry: &Entry<'_>| {
-        let what = "HOST:PORT, [IPv6]:PORT or unix:PATH";
-        Address::parse(entry.string()?).map_or_else(|| entry.wanted(what), Ok)
+    let address =
+        |entry: &Entry<'_>, text| Address::parse(text).or_else(|fault| entry.wanted(&fault.to_string()));
+    let table = match entry.value.get_ref() {
+        DeValue::String(text) => return Ok(Member::Backend(Backend::at(address(entry, text)?))),
+        DeValue::Table(_) => entry.table()?,
+        _ => return entry.wanted("an address, or a table with an address or a source"),
     };
-    if !entry.is_table() {
-        return Ok(Member::Backend(Backend::at(address(entry)?)));
-    }
-    let table = entry.table()?;
     if let Some(source) = source(&table)? {
         return Ok(Member::Source(source));
     }
@@ -259,7 +256,8 @@ fn member(entry: &Entry<'_>) -> Result<Member, ConfigFault> {
     let weight = table.number("weight", 1, u64::from(MAX_WEIGHT))?.unwrap_or(1) as u32;
     let name = table.get("name").map(|entry| entry.line()).transpose()?;
     let is_down = table.switch("down")?;
-    let address = address(&table.required("address")?)?;
+    let entry = table.required("address")?;
+    let address = address(&entry, entry.string()?)?;
     Ok(Member::Backend(Backend { name, weight, is_down, ..Backend::at(address) }))
 }
 
@@ -268,44 +266,41 @@ fn source(table: &Table<'_>) -> Result<Option<Source>, ConfigFault> {
     if let Some(entry) = table.get("dns") {
         table.allow(&["dns", "port"])?;
         let port = table.number("port", 1, u64::from(u16::MAX))?;
-        let host = host(entry.string()?).map_or_else(|| entry.wanted("the name of a host"), Ok)?;
+        let host = entry.read("the name of a host", host)?;
         return Ok(Some(Source::Dns(host, port.map_or(DEFAULT_PORT, |port| port as u16))));
     }
     if let Some(entry) = table.get("srv") {
         table.allow(&["srv"])?;
-        let name = host(entry.string()?)
-            .map_or_else(|| entry.wanted("a name such as _memcache._tcp.example.com"), Ok)?;
+        let name = entry.read("a name such as _memcache._tcp.example.com", host)?;
         return Ok(Some(Source::Srv(name)));
     }
     let Some(entry) = table.get("elasticache") else { return Ok(None) };
     table.allow(&["elasticache"])?;
-    match Address::parse(entry.string()?) {
-        Some(Address::Tcp(host, port)) => Ok(Some(Source::ElastiCache(host, port))),
-        Some(Address::Unix(_)) | None => entry.wanted("HOST:PORT of a configuration endpoint"),
-    }
+    entry.read("HOST:PORT of a configuration endpoint", |text| match Address::parse(text) {
+        Ok(Address::Tcp(host, port)) => Some(Some(Source::ElastiCache(host, port))),
+        Ok(Address::Unix(_)) | Err(_) => None,
+    })
 }
 
 /// Returns the name of a host, if it is one.
 fn host(text: &str) -> Option<String> {
-    match Address::parse(text)? {
-        Address::Tcp(host, DEFAULT_PORT) if host == text && host.parse::<IpAddr>().is_err() => Some(host),
-        Address::Tcp(..) | Address::Unix(_) => None,
+    match Address::parse(text) {
+        Ok(Address::Tcp(host, DEFAULT_PORT)) if host == text && host.parse::<IpAddr>().is_err() => Some(host),
+        Ok(_) | Err(_) => None,
     }
 }
 
 fn filter(table: &Table<'_>) -> Result<Option<KeyFilter>, ConfigFault> {
     match (table.get("hash_tag"), table.get("hash_stop")) {
         (Some(entry), Some(_)) => entry.fail("a pool has one of hash_tag and hash_stop"),
-        (Some(entry), None) => match *entry.string()?.as_bytes() {
+        (Some(entry), None) => entry.read("two characters such as {}", |text| match *text.as_bytes() {
             [open, close] if open.is_ascii_graphic() && close.is_ascii_graphic() => {
-                Ok(Some(KeyFilter::Tag(open, close)))
+                Some(Some(KeyFilter::Tag(open, close)))
             }
-            _ => entry.wanted("two characters such as {}"),
-        },
-        (None, Some(entry)) => match entry.string()? {
-            "" => entry.wanted("a text such as /"),
-            text => Ok(Some(KeyFilter::Stop(text.into()))),
-        },
+            _ => None,
+        }),
+        (None, Some(entry)) => entry
+            .read("a text such as /", |text| (!text.is_empty()).then(|| Some(KeyFilter::Stop(text.into())))),
         (None, None) => Ok(None),
     }
 }
