@@ -246,6 +246,7 @@ fn null_tells_a_quiet_store_that_nothing_is_stored() {
     client.asks("ms k 1 q\r\nx\r\nmn\r\n", "MN\r\n");
     client.asks("ms k 1 q\r\ny\r\nmn\r\n", "NS\r\nMN\r\n");
     client.asks("set k 0 0 1\r\ny\r\n", "NOT_STORED\r\n");
+    client.asks("cas k 0 0 1 1\r\ny\r\n", "NOT_STORED\r\n");
     client.asks("set k 0 0 1 noreply\r\ny\r\nmg k v q\r\nmn\r\n", "MN\r\n");
 }
 

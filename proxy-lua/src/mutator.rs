@@ -127,11 +127,10 @@ fn flag_text<'a>(flag: u8, argument: &Argument<'a>) -> Result<Option<&'a [u8]>, 
 /// Returns the reply to a request whose item is missing.
 fn miss(request: &ClientRequest) -> Result<&'static [u8], Unsuitable> {
     match request.command.word {
-        // memcached has no miss of `me` here, and stores nothing for a miss of `cas`.
+        // memcached has no miss of `me` here.
         "me" => Err(Unsuitable),
-        "cas" => Ok(b"NOT_STORED"),
         _ if request.command.key() == 0 => Err(Unsuitable),
-        _ => request.miss().strip_suffix(b"\r\n").ok_or(Unsuitable),
+        _ => request.command.miss().strip_suffix(b"\r\n").ok_or(Unsuitable),
     }
 }
 

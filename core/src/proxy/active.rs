@@ -140,7 +140,7 @@ impl Active {
             return Cow::Owned(format!("{}\r\n", refusal.reply).into_bytes());
         }
         let answer = match outcome.source {
-            Source::Null => Cow::Borrowed(self.request.miss()),
+            Source::Null => Cow::Borrowed(self.request.command.miss()),
             Source::Late => Cow::Borrowed(BACKEND_FAILURE),
             Source::Error(node) => {
                 let text = match generations.get(self.generation).routes.nodes.get(node) {
@@ -151,7 +151,7 @@ impl Active {
             }
             Source::Reply(number) => match self.reply(current, number) {
                 // Reads of a backend that is down may miss.
-                None if outcome.mark == Mark::Miss => Cow::Borrowed(self.request.miss()),
+                None if outcome.mark == Mark::Miss => Cow::Borrowed(self.request.command.miss()),
                 None => Cow::Borrowed(BACKEND_FAILURE),
                 Some(reply) if self.asked_for_item(number) && outcome.mark != Mark::Error => {
                     self.answer_with(reply)
@@ -169,7 +169,7 @@ impl Active {
 
     /// Returns the answer with the item of a reply.
     fn answer_with(&self, reply: &[u8]) -> Cow<'static, [u8]> {
-        let Some(item) = Item::read(reply) else { return Cow::Borrowed(self.request.miss()) };
+        let Some(item) = Item::read(reply) else { return Cow::Borrowed(self.request.command.miss()) };
         let mut answer = Vec::new();
         self.request.push_item(&item, &mut answer);
         Cow::Owned(answer)

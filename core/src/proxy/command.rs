@@ -108,6 +108,19 @@ impl Command {
         !self.is_meta() && !matches!(self.kind, Kind::Read | Kind::Server)
     }
 
+    /// Returns the reply that says that there is no item, or that a write is refused. As in
+    /// memcached's proxy, that to `cas` is `NOT_STORED`: a backend sends `NOT_FOUND`.
+    pub fn miss(&self) -> &'static [u8] {
+        match self.word {
+            "mg" | "me" => b"EN\r\n",
+            "ms" => b"NS\r\n",
+            "md" | "ma" => b"NF\r\n",
+            "get" | "gets" | "gat" | "gats" => b"END\r\n",
+            "incr" | "decr" | "touch" | "delete" => b"NOT_FOUND\r\n",
+            _ => b"NOT_STORED\r\n",
+        }
+    }
+
     /// Returns its index in [`COMMANDS`].
     pub fn index(&'static self) -> usize {
         let distance = (&raw const *self as usize).wrapping_sub(COMMANDS.as_ptr() as usize);

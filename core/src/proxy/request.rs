@@ -466,18 +466,6 @@ impl ClientRequest {
             _ => true,
         })
     }
-
-    /// Returns the reply of a backend that does not have the item.
-    pub fn miss(&self) -> &'static [u8] {
-        match self.command.word {
-            "mg" | "me" => b"EN\r\n",
-            "ms" => b"NS\r\n",
-            "md" | "ma" => b"NF\r\n",
-            "get" | "gets" | "gat" | "gats" => b"END\r\n",
-            "incr" | "decr" | "touch" | "delete" | "cas" => b"NOT_FOUND\r\n",
-            _ => b"NOT_STORED\r\n",
-        }
-    }
 }
 
 /// Appends a line and its end to no bytes. It asks for a reply, because each reply of a backend
