@@ -13,7 +13,7 @@ use memcache_core::internal::base::file;
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::config::is_toml;
 use memcache_core::internal::proxy::backend::Backend;
-use memcache_core::internal::proxy::command::Command;
+use memcache_core::internal::proxy::command::{Command, Kind};
 use memcache_core::internal::proxy::config::{self, MAX_TEXT};
 use memcache_core::internal::proxy::distribution::POINTS;
 use memcache_core::internal::proxy::explain::{Event, Pretence, explain};
@@ -480,7 +480,8 @@ impl Explanation<'_> {
                     Mark::Error => format!("an error, because {name} is down"),
                 }
             }
-            Source::Null => "a miss".into(),
+            Source::Null if self.command.kind == Kind::Read => "a miss".into(),
+            Source::Null => String::from_utf8_lossy(self.command.miss()).trim_end().into(),
             Source::Late => "an error, because no reply came in time".into(),
             Source::Error(node) => match self.routes.nodes.get(node) {
                 Some(Route::Error(text)) => format!("SERVER_ERROR {text}"),

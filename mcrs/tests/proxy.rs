@@ -298,6 +298,17 @@ get k
 }
 
 #[test]
+fn null_refuses_writes() {
+    let file = File::new("null", "route = 'null'\n");
+    for (command, answer) in
+        [("get", "a miss"), ("mg", "a miss"), ("set", "NOT_STORED"), ("delete", "NOT_FOUND"), ("ms", "NS")]
+    {
+        let (status, out, _) = proxy(&file, &["explain", "FILE", "k", "--command", command]);
+        assert_eq!((status, out.lines().last()), (0, Some(&*format!("  the client gets {answer}"))));
+    }
+}
+
+#[test]
 fn mistakes_are_one_line() {
     let right = File::new("right", MOVE);
     let unread = File::new("tls", "route = 'a'\n[pools.a]\nbackends = ['a']\ntls = { ca = 'no.pem' }\n");
