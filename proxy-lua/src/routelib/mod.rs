@@ -229,6 +229,11 @@ mod tests {
         let cases = [
             ("routes{", "2: "),
             ("error('no')", "2: no"),
+            ("-- from mcp_config_pools\nroutes{", "3: unexpected symbol near <eof>"),
+            ("-- from mcp_config_pools\nerror('no')", "3: no"),
+            ("-- from mcp_config_pools", "1: there is no routes{ … }"),
+            ("function mcp_config_pools() end", "1: this is a program, not a configuration"),
+            ("function mcp_config_routes() end\nmcp.pool()", "1: this is a program, not a configuration"),
             ("", "1: there is no routes{ … }"),
             ("\nroutes{ default = 'c' }", "3: routes.default: there is no pool \"c\""),
             ("routes{ default = route_direct{} }", "2: route_direct: child is missing"),

@@ -10,7 +10,6 @@ use std::{env, io};
 
 use memcache_core::internal::base::file::read_text;
 use memcache_core::internal::config::hint_of_toml;
-use memchr::memmem;
 use mlua::{Error, Function, HookTriggers, Lua, Result, Table, Value, Variadic, VmState};
 
 use super::fault::{Fault, Found, fail};
@@ -83,7 +82,7 @@ pub(super) fn run(file: &Path, text: &[u8]) -> Found<Recorded> {
     let marks = prepared.map_err(|e| fault(&e))?;
     let ran = lua.load(text).set_name(format!("={NAME}")).exec();
     let Calls { settings, pools, routes, local_zone, .. } = calls.take();
-    if is_program(text) && (ran.is_err() || routes.is_empty()) {
+    if is_program(&lua) && (ran.is_err() || routes.is_empty()) {
         return fail(1, PROGRAM);
     }
     ran.map_err(|e| with_hint(fault(&e), &e, text))?;
@@ -94,9 +93,10 @@ pub(super) fn run(file: &Path, text: &[u8]) -> Found<Recorded> {
 const PROGRAM: &str = "this is a program, not a configuration of routelib: -o proxy_config=FILE runs it, \
                        and memcached-rs --check -o proxy_config=FILE checks it";
 
-/// Returns whether a text has the functions that a program for memcached's proxy has.
-fn is_program(text: &[u8]) -> bool {
-    ["mcp_config_pools", "mcp_config_routes"].iter().any(|name| memmem::find(text, name.as_bytes()).is_some())
+/// Returns whether a file defined a function that a program for memcached's proxy has.
+fn is_program(lua: &Lua) -> bool {
+    let globals = lua.globals();
+    ["mcp_config_pools", "mcp_config_routes"].iter().any(|name| globals.raw_get::<Function>(*name).is_ok())
 }
 
 /// Returns whether the text of an error says that a function of this language is missing.
