@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Args;
 use memcache_core::internal::base::stderr::write_line;
+use memcache_core::internal::proxy::command::Command;
 use serde_json::{Map, Value};
 
 use crate::client::{Patience, Server};
@@ -140,7 +141,7 @@ impl Form {
 }
 
 /// Returns a line of words `NAME=VALUE` as an object. `msg` and `req` have the rest of the line: a
-/// message, and the line of a client. Other words are in `text`.
+/// message, and the line of a client. `detail` is any text before `req`. Other words are in `text`.
 fn object(server: &str, line: &[u8]) -> String {
     let line = String::from_utf8_lossy(line);
     let mut object = Map::new();
@@ -158,6 +159,11 @@ fn object(server: &str, line: &[u8]) -> String {
             "msg" | "req" => {
                 object.insert(name.into(), whole.get(name.len() + 1..).into());
                 rest = "";
+            }
+            "detail" => {
+                let (detail, others) = whole.split_at(end_of_detail(whole));
+                object.insert(name.into(), detail.get(name.len() + 1..).into());
+                rest = others.trim_ascii_start();
             }
             // `proxy_req` has its own type first, and then that of the reply.
             "type" if object.contains_key(name) => {
@@ -186,6 +192,19 @@ fn object(server: &str, line: &[u8]) -> String {
     json(&Value::Object(object))
 }
 
+/// Returns the end of the text that `line` begins with: the last ` req=` before a command, because
+/// the text may have one, too, and so may the request.
+fn end_of_detail(line: &str) -> usize {
+    const REQUEST: &str = " req=";
+    let is_request = |at: &usize| {
+        let request = line.get(at + REQUEST.len()..).unwrap_or_default();
+        request.split_once(' ').is_some_and(|(word, _)| Command::named(word).is_some())
+    };
+    let mut ends = line.match_indices(REQUEST).map(|(at, _)| at);
+    let end = ends.clone().filter(is_request).last().or_else(|| ends.next());
+    end.or_else(|| line.find(' ')).unwrap_or(line.len())
+}
+
 /// Returns seconds since 1970. The microseconds behind the point are a number of their own: `1.5`
 /// is five microseconds after one second.
 fn time(token: &str) -> Option<Value> {
@@ -212,6 +231,20 @@ mod tests {
         let expected = "{\"be\":\":\",\"detail\":\"\",\"elapsed\":9,\"gid\":1,\"reply_type\":105,\
                         \"req\":\"get  key=b ts=x\",\"res\":\"ok\",\"server\":\"s\",\"ts\":1.000005,\"type\":\"proxy_req\"}\n";
         assert_eq!(object("s", line), expected);
+        for (detail, req) in [
+            ("a b", "get b"),
+            ("type=x", "get b"),
+            ("a req=b ts=x", "get b"),
+            ("7", "get req=b"),
+            ("", "mg req=b req="),
+            ("a", "other b"),
+            ("a b", ""),
+        ] {
+            let line = format!("type=proxy_req type=105 detail={detail} req={req}");
+            let expected = serde_json::json!({ "server": "s", "type": "proxy_req", "reply_type": 105, "detail": detail, "req": req });
+            assert_eq!(object("s", line.as_bytes()), json(&expected), "{line}");
+        }
+        assert_eq!(object("s", b"detail=a b=1"), "{\"b\":1,\"detail\":\"a\",\"server\":\"s\"}\n");
         let expected = "{\"fd\":7,\"msg\":\"no more type=x\",\"server\":\"s\",\"type\":\"connerr\"}\n";
         assert_eq!(object("s", b"type=connerr  fd=7 msg=no more type=x"), expected);
         assert_eq!(time("1.5"), Some(1.000_005.into()));
