@@ -30,11 +30,12 @@ mod text;
 mod top;
 mod watch;
 
+use std::env;
 use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::error::ErrorKind as Mistake;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use memcache_core::internal::base::stderr::write_line;
 
 use crate::failure::{Failure, USAGE};
@@ -133,8 +134,17 @@ fn usage(error: &clap::Error) -> Failure {
             words.collect::<Vec<_>>().join(" ")
         }
     };
-    let usage = text.lines().find_map(|line| line.strip_prefix("Usage: ")).unwrap_or("mcrs");
-    let words = usage.split(' ').take_while(|word| word.starts_with(|c: char| c.is_ascii_alphabetic()));
-    let command = words.collect::<Vec<_>>().join(" ");
-    Failure::new(USAGE, format!("{line}; {command} --help tells more"))
+    Failure::new(USAGE, format!("{line}; {} --help tells more", command()))
+}
+
+/// Returns the words of the command line that name a command. clap's messages have them only for
+/// some mistakes.
+fn command() -> String {
+    let (mut words, mut command) = ("mcrs".to_owned(), Arguments::command());
+    for word in env::args_os().skip(1) {
+        let Some(found) = command.find_subcommand(&word) else { break };
+        words = format!("{words} {}", found.get_name());
+        command = found.clone();
+    }
+    words
 }

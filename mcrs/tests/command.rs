@@ -46,6 +46,14 @@ fn wrong_usage_gives_one_line_and_64() {
             "the following required arguments were not provided: <FILE>; mcrs proxy check --help tells more",
         ),
         (&["dump", "a:1", "--x"], "unexpected argument '--x' found; mcrs dump --help tells more"),
+        (
+            &["keys", "--limit", "x"],
+            "invalid value 'x' for '--limit <NUMBER>': invalid digit found in string; mcrs keys --help tells more",
+        ),
+        (
+            &["proxy", "explain", "--at", "x"],
+            "invalid value 'x' for '--at <SECONDS>': invalid digit found in string; mcrs proxy explain --help tells more",
+        ),
         (&["nonsense"], "unrecognized subcommand 'nonsense'; mcrs --help tells more"),
         (
             &["stats", "items", "slabs"],
