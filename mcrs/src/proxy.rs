@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fmt::Write as _;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, Subcommand};
 use memcache_core::ProxyError;
+use memcache_core::internal::base::error::reason;
 use memcache_core::internal::base::file;
 use memcache_core::internal::base::stderr::write_line;
 use memcache_core::internal::config::is_toml;
@@ -25,7 +26,6 @@ use memcache_core::internal::proxy::ttl::TtlRule;
 use memcache_proxy_lua::routelib;
 
 use crate::failure::{DATA, FILE, Failure, USAGE};
-use crate::load::open;
 use crate::print;
 
 /// Endings of the files of other proxies.
@@ -113,7 +113,10 @@ fn check(arguments: &CheckArguments) -> Result<(), Failure> {
 /// Reads a configuration. Returns its name for messages, too.
 fn read(path: &Path) -> Result<(String, Routes), Failure> {
     let is_input = path.as_os_str() == "-";
-    let (name, bytes) = if is_input { read_input(path)? } else { read_file(path)? };
+    let name = if is_input { "standard input".into() } else { path.display().to_string() };
+    let unread = |why| Failure::new(FILE, format!("{name}: cannot be read: {why}"));
+    let bytes = if is_input { read_input() } else { file::read(path, MAX_TEXT as u64) };
+    let bytes = bytes.map_err(unread)?;
     if !is_input && !is_toml(path) {
         let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         let is_foreign = FOREIGN.contains(&ending);
@@ -121,25 +124,20 @@ fn read(path: &Path) -> Result<(String, Routes), Failure> {
         let wrong = |mistake| Failure::new(DATA, format!("{mistake}{hint}"));
         return Ok((name, read_routelib(path, &bytes).map_err(wrong)?));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Failure::new(DATA, format!("{name}: cannot be read: it must be UTF-8")))?;
+    let text = String::from_utf8(bytes).map_err(|_| unread("it must be UTF-8".into()))?;
     let routes = config::parse(&text).map_err(|fault| Failure::new(DATA, format!("{name}:{fault}")))?;
     Ok((name, routes))
 }
 
-fn read_input(path: &Path) -> Result<(String, Vec<u8>), Failure> {
-    let (name, input) = open(path)?;
+/// Reads standard input, as [`file::read`] reads a file.
+fn read_input() -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
-    let read = input.take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes);
-    read.map_err(|error| Failure::file("read", &name, &error))?;
-    Ok((name, bytes))
-}
-
-fn read_file(path: &Path) -> Result<(String, Vec<u8>), Failure> {
-    let name = path.display().to_string();
-    let read = file::read(path, MAX_TEXT as u64);
-    let bytes = read.map_err(|why| Failure::new(FILE, format!("{name}: cannot be read: {why}")))?;
-    Ok((name, bytes))
+    let read = io::stdin().lock().take(MAX_TEXT as u64 + 1).read_to_end(&mut bytes);
+    read.map_err(|error| reason(&error))?;
+    if bytes.len() > MAX_TEXT {
+        return Err(format!("it has more than {MAX_TEXT} bytes"));
+    }
+    Ok(bytes)
 }
 
 /// Returns what has no effect, one line each.

@@ -75,6 +75,9 @@ fn a_configuration_may_come_from_a_pipe() {
     assert!(status == 0 && out.contains("a: 1 backend") && said.is_empty(), "{out}{said}");
     let expected = "mcrs: standard input:1: route: there is no pool or route \"b\"\n";
     assert_eq!(check("route = 'b'\n"), (65, String::new(), expected.into()));
+    let unread = |why: &str| (74, String::new(), format!("mcrs: standard input: cannot be read: {why}\n"));
+    assert_eq!(run_with(b"\xff", &["proxy", "check", "-"]), unread("it must be UTF-8"));
+    assert_eq!(check(&" ".repeat((1 << 20) + 1)), unread("it has more than 1048576 bytes"));
     // As `<(command)`: a second read finds nothing.
     let routelib = b"pools{ a = { backends = { 'a:1' } } }\nroutes{ default = 'a' }\n";
     let (status, out, said) = run_with(routelib, &["proxy", "check", "/dev/stdin"]);

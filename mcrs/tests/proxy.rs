@@ -325,6 +325,11 @@ fn mistakes_are_one_line() {
         assert_eq!((status, out.len(), said.lines().count()), (65, 0, 1), "{said}");
         assert!(said.ends_with("; a configuration is TOML: see docs/proxy-from.md\n"), "{said}");
     }
+    for name in ["long.toml", "long.lua"] {
+        let line = "mcrs: FILE: cannot be read: it has more than 1048576 bytes\n".to_owned();
+        let long = File::named(name, &" ".repeat((1 << 20) + 1));
+        assert_eq!(proxy(&long, &["check", "FILE"]), (74, String::new(), line));
+    }
     let program = "function mcp_config_pools()\nend\nfunction mcp_config_routes()\nend\n";
     for (name, text, mistake) in [
         ("none", MOVE, "'['; the name of a configuration in TOML ends in .toml\n"),
