@@ -93,6 +93,8 @@ pub struct Generator {
     pub targets: Vec<Target>,
     /// Most objects that a context may own.
     pub objects: usize,
+    /// Levels of functions that its handles lead to.
+    pub levels: usize,
     /// Routes and handles that use it.
     pub users: usize,
     /// Whether all its users were replaced. It is not used again.

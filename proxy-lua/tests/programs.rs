@@ -757,6 +757,27 @@ fn a_program_cannot_end_the_process() {
     bench.client().asks("mg k\r\n", "HD\r\n");
 }
 
+/// Each level of functions takes room on the stack of the worker.
+#[test]
+fn functions_lead_to_each_other_up_to_a_limit() {
+    let program = "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(to)
+            for _ = 1, LEVELS do
+                local fgen = mcp.funcgen_new()
+                local h = fgen:new_handle(to)
+                fgen:ready({ f = function(rctx) return function(r) return rctx:enqueue_and_wait(r, h) end end })
+                to = fgen
+            end
+            mcp.attach(mcp.CMD_MG, to)
+        end";
+    let bench = Bench::new(1, &program.replace("LEVELS", "100"));
+    bench.client().asks("mg k v\r\n", "EN\r\n");
+    let fault = bench.reload(&program.replace("LEVELS", "101")).unwrap_err();
+    assert!(fault.ends_with("functions lead to each other over at most 100 levels"), "{fault}");
+    bench.client().asks("mg k v\r\n", "EN\r\n");
+}
+
 /// Lua cannot yield in most of these places.
 #[test]
 fn functions_that_never_end_are_stopped_anywhere() {

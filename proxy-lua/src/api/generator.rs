@@ -13,6 +13,10 @@ use crate::{slot, worker};
 /// Number of the command that is never routed: `mn`.
 const MN: i64 = 4;
 
+/// Most levels of functions that the handles of one lead to. A request starts the functions of all
+/// levels on the stack of the worker. memcached has no limit.
+const LEVELS_MAX: usize = 100;
+
 /// Longest name of a generator.
 const NAME_MAX: usize = 80;
 
@@ -75,6 +79,7 @@ impl GeneratorObject {
             return Err(error("cannot modify function generator after calling ready"));
         }
         let Value::UserData(object) = to else { return Err(error("invalid argument to new_handle")) };
+        let mut levels = 1;
         let target = if let Ok(pool) = object.borrow::<PoolHandle>() {
             Target::Pool(Rc::clone(&pool.0))
         } else if object.is::<InternalHandler>() {
@@ -88,6 +93,10 @@ impl GeneratorObject {
             if other_one.total == 0 {
                 return Err(error("cannot use a function in new_handle before it is ready"));
             }
+            levels = other_one.levels + 1;
+            if levels > LEVELS_MAX {
+                return Err(error(format!("functions lead to each other over at most {LEVELS_MAX} levels")));
+            }
             worker.retain(other.number);
             Target::Generator(other.number)
         } else {
@@ -95,6 +104,7 @@ impl GeneratorObject {
         };
         let Some(generator) = worker.generators.get_mut(self.number) else { return Ok(0) };
         generator.targets.push(target);
+        generator.levels = generator.levels.max(levels);
         Ok(generator.targets.len() - 1)
     }
 
