@@ -274,8 +274,7 @@ impl Machine {
             let request = place.request.as_ref().map(|request| request.lua.clone());
             (rank, callback.clone(), result.value().clone(), request)
         };
-        self.budget.set(0);
-        self.shared.borrow_mut().current = Some(context);
+        self.enter(context);
         let called = callback.call::<(Value, Value)>((result, request));
         let mut worker = self.shared.borrow_mut();
         worker.current = None;
@@ -355,16 +354,32 @@ impl Machine {
         if stack.begin().is_ok() {
             return Ok(stack);
         }
-        // Its last function has failed.
-        let coroutine = stack.coroutine().renew()?;
-        if let Some(one) = self.shared.borrow_mut().contexts.get_mut(context) {
-            one.coroutine = Some(Rc::clone(&coroutine));
-        }
-        let stack = coroutine.stack()?;
+        // A program has resumed it outside of a request, or there was no memory to renew it.
+        self.renew(context)?;
+        let stack = self.stack(context)?;
         stack.begin().map(|()| stack)
     }
 
     /// Makes the coroutine of a context go on after its wait.
+    /// Ends the function of a context that has failed or does not go on, and closes its variables.
+    fn renew(&self, context: usize) -> mlua::Result<()> {
+        let stack = self.stack(context)?;
+        self.enter(context);
+        let renewed = stack.coroutine().renew();
+        let mut worker = self.shared.borrow_mut();
+        worker.current = None;
+        if let Some(one) = worker.contexts.get_mut(context) {
+            one.coroutine = Some(renewed?);
+        }
+        Ok(())
+    }
+
+    /// Prepares a run of a function of a context.
+    fn enter(&self, context: usize) {
+        self.budget.set(0);
+        self.shared.borrow_mut().current = Some(context);
+    }
+
     fn waited(&self, context: usize, end: End, late: bool) -> mlua::Result<Stack> {
         let stack = self.stack(context)?;
         stack.go_on(true)?;
@@ -393,8 +408,7 @@ impl Machine {
         host: &mut Host<'_>,
         answers: &mut Answers,
     ) {
-        self.budget.set(0);
-        self.shared.borrow_mut().current = Some(context);
+        self.enter(context);
         let after = prepared.and_then(|stack| self.run_function(context, &stack, host.now));
         self.shared.borrow_mut().current = None;
         match after {
@@ -551,6 +565,12 @@ impl Machine {
     /// Handles the end of the function of a context.
     fn ended(&mut self, context: usize, ended: Ended, answers: &mut Answers) {
         let mut worker = self.shared.borrow_mut();
+        // Variables are closed while the objects have this request.
+        if !matches!(ended, Ended::Returned(_))
+            && let Err(fault) = self.renew(context)
+        {
+            self.report(&summary(&fault));
+        }
         worker.clear_timer(context);
         let Some(one) = worker.contexts.get_mut(context) else { return };
         one.waits.stop();

@@ -778,6 +778,50 @@ fn functions_lead_to_each_other_up_to_a_limit() {
     bench.client().asks("mg k v\r\n", "EN\r\n");
 }
 
+/// They were closed when the next request of the context began, which was in the object then.
+#[test]
+fn variables_of_a_function_are_closed_before_its_answer() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(p)
+            local closed = 'nothing'
+            local ends = {
+                fails = function() error('on purpose', 0) end,
+                yields = function() coroutine.yield(1) end,
+                internal = function() mcp.internal(mcp.request('me k\\r\\n')) end,
+                returns = function() return 'HD\\r\\n' end,
+            }
+            attach_all(p, function(rctx, r, h)
+                local variable <close> = setmetatable({}, { __close = function(_, e)
+                    closed = r:key() .. ' ' .. tostring(e) .. ' ' .. tostring(pcall(rctx.cfd, rctx))
+                    if r:key() == 'fails' then while true do pcall(function() while true do end end) end end
+                end })
+                return ends[r:key()]()
+            end)
+            mcp.attach(mcp.CMD_MD, function(r)
+                local text = closed
+                closed = 'nothing'
+                return 'HD ' .. text .. '\\r\\n'
+            end)
+        end",
+    );
+    let mut client = bench.client();
+    for _ in 0..2 {
+        for (key, answer, error) in [
+            ("fails", "SERVER_ERROR lua failure", "on purpose"),
+            ("yields", "SERVER_ERROR lua failure", "nil"),
+            ("internal", "SERVER_ERROR bad request", "nil"),
+            ("returns", "HD", "nil"),
+        ] {
+            client.asks(&format!("mg {key}\r\n"), &format!("{answer}\r\n"));
+            client.asks("md k\r\n", &format!("HD {key} {error} true\r\n"));
+        }
+        client.asks("md k\r\n", "HD nothing\r\n");
+    }
+}
+
 /// Lua cannot yield in most of these places.
 #[test]
 fn functions_that_never_end_are_stopped_anywhere() {
