@@ -322,7 +322,7 @@ impl Machine {
         if removes {
             one.waits.remove();
         }
-        if let Some(end) = one.waits.check(handle, resume) {
+        if let Some(end) = one.waits.check(handle, resume).or_else(|| one.waits.give_up()) {
             worker.end_wait(context, end);
         } else if one.waits.is_over() {
             over(&mut worker, &mut self.active, context);
@@ -614,10 +614,6 @@ fn over(worker: &mut Worker, active: &mut usize, mut context: usize) {
         };
         let Some(one) = worker.contexts.get_mut(parent) else { return };
         if !one.waits.remove() {
-            // The parent may wait for more than the result of this function, which it has.
-            if let Some(end) = one.waits.give_up() {
-                worker.end_wait(parent, end);
-            }
             return;
         }
         context = parent;

@@ -69,7 +69,7 @@ pub enum End {
     Count(usize),
     /// A wait for one handle ended with the result of this one.
     Handle(usize),
-    /// A wait for one handle took too long.
+    /// A wait for one handle took too long, or its result counted before.
     NoHandle,
     /// A sleep is over.
     Slept,
@@ -209,11 +209,8 @@ impl Waits {
         if counts || rank == Rank::Error {
             self.set(handle, State::Waited);
         }
-        let ends = resume
-            || mode == Mode::FastGood && rank == Rank::Good
-            || done == count
-            || self.pending == 1
-            || !self.can_end();
+        let ends =
+            resume || mode == Mode::FastGood && rank == Rank::Good || done == count || self.pending == 1;
         if !ends {
             self.wait = Some(Wait::Results { mode, count, done });
             return None;
@@ -236,11 +233,11 @@ impl Waits {
         self.wait = None;
     }
 
-    /// Ends a wait for results of which none can come. memcached's proxy waits on.
+    /// Ends a wait for results if no further one can count. Those that have come were checked.
+    /// memcached's proxy waits on.
     pub fn give_up(&mut self) -> Option<End> {
         let comes = |handle: &Handle| matches!(handle.state, State::Queued | State::Active);
-        let is_last = self.pending == 1 && !self.handles.iter().any(comes);
-        let waits = matches!(self.wait, Some(Wait::Results { .. })) && (is_last || !self.can_end());
+        let waits = matches!(self.wait, Some(Wait::Results { .. })) && !self.handles.iter().any(comes);
         if waits { self.expire() } else { None }
     }
 
@@ -248,11 +245,6 @@ impl Waits {
         if let Some(handle) = self.handles.get_mut(handle) {
             handle.state = state;
         }
-    }
-
-    /// Returns whether a result can still count.
-    fn can_end(&self) -> bool {
-        self.handles.iter().any(|handle| !matches!(handle.state, State::Idle | State::Waited))
     }
 }
 
@@ -274,7 +266,7 @@ mod tests {
     fn arrives(waits: &mut Waits, handle: usize, rank: Rank) -> Option<End> {
         waits.complete(handle, rank);
         waits.remove();
-        waits.check(handle, false)
+        waits.check(handle, false).or_else(|| waits.give_up())
     }
 
     /// Returns the end of each wait for all results that come in this order.
@@ -344,15 +336,23 @@ mod tests {
     /// A function that has failed may still have requests. memcached's proxy waits for them.
     #[test]
     fn a_wait_ends_with_the_last_result_that_can_count() {
-        for (mode, rank) in [(Mode::FastGood, Rank::Ok), (Mode::Ok, Rank::Ok), (Mode::Good, Rank::Good)] {
+        use Rank::{Error, Good, Ok, Text};
+        for (mode, results, count) in [
+            (Mode::FastGood, [Error, Ok, Ok], 2),
+            (Mode::Ok, [Error, Ok, Ok], 2),
+            (Mode::Good, [Error, Good, Good], 2),
+            // The first result did not count.
+            (Mode::Good, [Ok, Error, Good], 1),
+            (Mode::Ok, [Text, Error, Ok], 1),
+            // The last result does not count.
+            (Mode::Good, [Good, Error, Ok], 1),
+            (Mode::Ok, [Error, Error, Text], 0),
+        ] {
             let mut waits = sent(3);
             waits.add();
             waits.begin(mode, 3);
-            let ends = [Rank::Error, rank, rank].map(|rank| {
-                let handle = (0..3).find(|handle| waits.state(*handle) == State::Active);
-                arrives(&mut waits, handle.unwrap_or(3), rank)
-            });
-            assert_eq!(ends, [None, None, Some(End::Count(2))], "{mode:?}");
+            let ends = [0, 1, 2].map(|handle| arrives(&mut waits, handle, results[handle]));
+            assert_eq!(ends, [None, None, Some(End::Count(count))], "{mode:?} {results:?}");
         }
     }
 
@@ -367,15 +367,13 @@ mod tests {
         assert_eq!(waits.give_up(), None);
     }
 
-    /// The result of a function has not counted, and then its own requests end.
     #[test]
-    fn a_wait_ends_with_the_requests_of_a_function() {
+    fn a_wait_ends_before_the_requests_of_a_function() {
+        // The result of a function has not counted, and its own requests go on.
         let mut waits = sent(1);
         waits.begin(Mode::Good, 1);
         waits.complete(0, Rank::Ok);
         assert_eq!(waits.check(0, false), None);
-        assert_eq!(waits.give_up(), None);
-        assert!(!waits.remove());
         assert_eq!(waits.give_up(), Some(End::Count(0)));
         // A function that has ended, and whose result is not taken yet.
         let mut waits = sent(1);
