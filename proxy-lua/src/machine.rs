@@ -133,6 +133,7 @@ impl Machine {
         let command = request.routed_as().number;
         let route = {
             let worker = self.shared.borrow();
+            worker.lines.set(0);
             if !request.value().is_empty() && worker.is_full() {
                 host.links.counters().no_memory.add(1);
                 return answers.push((asker, NO_MEMORY.to_vec()));
@@ -360,7 +361,6 @@ impl Machine {
         stack.begin().map(|()| stack)
     }
 
-    /// Makes the coroutine of a context go on after its wait.
     /// Ends the function of a context that has failed or does not go on, and closes its variables.
     fn renew(&self, context: usize) -> mlua::Result<()> {
         let stack = self.stack(context)?;
@@ -377,9 +377,12 @@ impl Machine {
     /// Prepares a run of a function of a context.
     fn enter(&self, context: usize) {
         self.budget.set(0);
-        self.shared.borrow_mut().current = Some(context);
+        let mut worker = self.shared.borrow_mut();
+        worker.lines.set(0);
+        worker.current = Some(context);
     }
 
+    /// Makes the coroutine of a context go on after its wait.
     fn waited(&self, context: usize, end: End, late: bool) -> mlua::Result<Stack> {
         let stack = self.stack(context)?;
         stack.go_on(true)?;
@@ -564,13 +567,13 @@ impl Machine {
 
     /// Handles the end of the function of a context.
     fn ended(&mut self, context: usize, ended: Ended, answers: &mut Answers) {
-        let mut worker = self.shared.borrow_mut();
         // Variables are closed while the objects have this request.
         if !matches!(ended, Ended::Returned(_))
             && let Err(fault) = self.renew(context)
         {
             self.report(&summary(&fault));
         }
+        let mut worker = self.shared.borrow_mut();
         worker.clear_timer(context);
         let Some(one) = worker.contexts.get_mut(context) else { return };
         one.waits.stop();

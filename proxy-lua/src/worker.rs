@@ -7,7 +7,7 @@
 //!
 //! Functions of the API and the engine share it. Neither keeps it borrowed while Lua runs.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -205,6 +205,9 @@ pub enum Event {
     Go { context: usize, value: Value },
 }
 
+/// Most lines for watchers of one run of a function. Each takes a lock that all workers share.
+const LINES_MAX: usize = 1000;
+
 /// The state of a virtual machine.
 #[derive(Debug, Default)]
 pub struct Worker {
@@ -224,6 +227,8 @@ pub struct Worker {
     pub later: VecDeque<Event>,
     /// The watchers of the server. There are none while the program is loaded.
     pub watchers: Arc<WatchHub>,
+    /// Lines of the function that runs.
+    pub lines: Cell<usize>,
     /// Counts the functions of all workers.
     pub functions: Arc<Functions>,
     draw: u64,
@@ -295,15 +300,26 @@ impl Worker {
     }
 
     /// Writes a line if a watcher wants its kind.
-    pub fn line(&self, kind: u32, line: impl FnOnce() -> String) {
+    pub fn event(&self, kind: u32, line: impl FnOnce() -> String) {
         if self.watchers.wants(kind) {
             self.watchers.event(kind, |out| out.push_str(&line()));
         }
     }
 
+    /// Like [`Self::event`], for a line that a program asks for. Lines beyond [`LINES_MAX`] are
+    /// lost.
+    pub fn line(&self, kind: u32, line: impl FnOnce() -> String) {
+        if self.lines.get() < LINES_MAX {
+            self.event(kind, || {
+                self.lines.set(self.lines.get() + 1);
+                line()
+            });
+        }
+    }
+
     /// Writes a line about a fault of a program.
     pub fn report(&self, text: &str) {
-        self.line(kind::PROXYEVENTS, || line::fault(text));
+        self.event(kind::PROXYEVENTS, || line::fault(text));
     }
 
     /// Returns `true` once in `rate` calls, at random. Never if `rate` is 0.

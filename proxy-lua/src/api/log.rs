@@ -1,5 +1,7 @@
 //! `mcp.log`, `mcp.log_req` and `mcp.log_reqsample`: lines for watchers.
 
+use std::borrow::Cow;
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -50,19 +52,23 @@ pub fn add(lua: &Lua, mcp: &Table, shared: &Shared) -> Result<()> {
     let state = Rc::clone(shared);
     let log = move |_: &Lua, (request, response, detail, fd): Logged| {
         let (request, response) = (value_of::<Request>(&request)?, read(&response));
-        log_request(&state.borrow(), &request.borrow(), &response, detail.as_ref(), fd);
+        log_request(&state.borrow(), &request, response.as_ref(), detail.as_ref(), fd);
         Ok(())
     };
     mcp.set("log_req", lua.create_function(log)?)?;
     let state = Rc::clone(shared);
     let log = move |_: &Lua, (millis, rate, all_errors, request, response, detail, fd): Sample| {
         let (request, response) = (value_of::<Request>(&request)?, read(&response));
+        let (status, elapsed) = response.as_ref().map_or((0, 0), |response| {
+            let response = response.borrow();
+            (response.status(), response.elapsed)
+        });
         let mut worker = state.borrow_mut();
-        let is_error = all_errors.as_boolean().unwrap_or(!all_errors.is_nil()) && response.status != 0;
+        let is_error = all_errors.as_boolean().unwrap_or(!all_errors.is_nil()) && status != 0;
         let micros = u64::try_from(millis).unwrap_or(0).saturating_mul(1000);
-        let is_slow = micros > 0 && response.elapsed > micros;
+        let is_slow = micros > 0 && elapsed > micros;
         if is_error || is_slow || u64::try_from(rate).is_ok_and(|rate| worker.draw(rate)) {
-            log_request(&worker, &request.borrow(), &response, detail.as_ref(), fd);
+            log_request(&worker, &request, response.as_ref(), detail.as_ref(), fd);
         }
         Ok(())
     };
@@ -79,9 +85,8 @@ struct Shown {
     backend: Option<String>,
 }
 
-fn read(response: &Value) -> Shown {
-    let response = response.as_userdata().and_then(|object| value_of::<Response>(object).ok());
-    response.map_or(Shown::NONE, |response| Shown::new(&response.borrow()))
+fn read(response: &Value) -> Option<Rc<RefCell<Response>>> {
+    response.as_userdata().and_then(|object| value_of(object).ok())
 }
 
 impl Shown {
@@ -102,18 +107,19 @@ impl Shown {
 
 fn log_request(
     worker: &Worker,
-    request: &Request,
-    shown: &Shown,
+    request: &RefCell<Request>,
+    response: Option<&Rc<RefCell<Response>>>,
     detail: Option<&LuaString>,
     fd: Option<i64>,
 ) {
-    let detail = detail.map(LuaString::to_string_lossy).unwrap_or_default();
-    let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
-    worker
-        .line(kind::PROXYREQS, || text(shown, fd.unwrap_or(0), &detail, line.as_deref().unwrap_or_default()));
+    worker.line(kind::PROXYREQS, || {
+        let shown = response.map_or(Shown::NONE, |response| Shown::new(&response.borrow()));
+        let detail = detail.map(LuaString::to_string_lossy).unwrap_or_default();
+        text(&shown, fd.unwrap_or(0), &detail, &request.borrow())
+    });
 }
 
-fn text(shown: &Shown, fd: i64, detail: &str, request: &str) -> String {
+fn text(shown: &Shown, fd: i64, detail: &str, request: &Request) -> String {
     let rank = match shown.rank {
         Rank::Good => "good",
         Rank::Ok => "ok",
@@ -121,18 +127,20 @@ fn text(shown: &Shown, fd: i64, detail: &str, request: &str) -> String {
     };
     let Shown { kind, code, status, rank: _, elapsed, backend } = shown;
     let backend = backend.as_deref().unwrap_or(":");
+    let request = request.0.as_ref().map_or_else(Cow::default, |one| String::from_utf8_lossy(one.line()));
     line::one_line(format!(
         "type=proxy_req elapsed={elapsed} type={kind} code={code} status={status} res={rank} cfd={fd} be={backend} detail={} req={}",
         cut(detail, DETAIL_MAX),
-        cut(request, REQUEST_MAX),
+        cut(&request, REQUEST_MAX),
     ))
 }
 
 /// Logs a request by the rules of its backend.
 pub fn log_reply(worker: &Worker, request: &Request, response: &Response, rank: Rank, fd: i32, tag: &str) {
-    let shown = Shown { rank, ..Shown::new(response) };
-    let line = request.0.as_ref().map(|request| String::from_utf8_lossy(request.line()).into_owned());
-    worker.line(kind::PROXYREQS, || text(&shown, fd.into(), tag, line.as_deref().unwrap_or_default()));
+    worker.event(kind::PROXYREQS, || {
+        let shown = Shown { rank, ..Shown::new(response) };
+        text(&shown, fd.into(), tag, request)
+    });
 }
 
 /// Returns the start of a text.
