@@ -190,17 +190,18 @@ impl Stack {
     }
 
     /// Returns the address of an argument of a wait, or of the result of the function. It is that
-    /// of `AnyUserData::to_pointer`, or 0 if the value has another type.
-    pub fn address(&self, argument: c_int) -> usize {
-        self.address_at(FIRST + argument)
+    /// of `AnyUserData::to_pointer`. Light userdata has its own number, which is never that of an
+    /// object. A value of another type, or none, has 0.
+    pub fn address(&self, argument: u8) -> usize {
+        self.address_at(FIRST + c_int::from(argument))
     }
 
     /// Returns an argument of a wait, or the result of the function.
     ///
     /// # Errors
     /// If there is no memory.
-    pub fn value(&self, argument: c_int) -> Result<Value> {
-        let at = FIRST + argument;
+    pub fn value(&self, argument: u8) -> Result<Value> {
+        let at = FIRST + c_int::from(argument);
         match self.kind(at) {
             ffi::LUA_TNONE | ffi::LUA_TNIL => return Ok(Value::Nil),
             // SAFETY: only reads.
@@ -271,8 +272,9 @@ impl Stack {
                 if ffi::lua_checkstack(to, 2) == 0 {
                     return Err(Error::StackError);
                 }
+                let _top = Top { state: to, top: ffi::lua_gettop(to) };
                 ffi::lua_xmove(self.state, to, 1);
-                lua.pop().inspect_err(|_| ffi::lua_pop(to, 1))
+                lua.pop()
             }
         })
     }
@@ -296,6 +298,20 @@ impl Stack {
             })
         };
         traced.map_or_else(|error| error, |text| Error::RuntimeError(text.to_string_lossy()))
+    }
+}
+
+/// Removes what is above the top of a stack. mlua leaves a value there that it does not take.
+struct Top {
+    state: *mut lua_State,
+    top: c_int,
+}
+
+impl Drop for Top {
+    fn drop(&mut self) {
+        // SAFETY: [`Stack::pop`] makes it, and the state lives longer. There are no variables to
+        // close above the top.
+        unsafe { ffi::lua_settop(self.state, self.top) };
     }
 }
 
@@ -327,7 +343,9 @@ pub fn function(lua: &Lua, number: usize) -> Result<Function> {
 
 fn closure(lua: &Lua, wait: ffi::lua_CFunction, number: usize) -> Result<Function> {
     let coroutines: Table = lua.named_registry_value(COROUTINES)?;
-    // A program has no such values.
+    // A program gets this value if it resumes the coroutine of a context that waits. It may yield
+    // the value itself, without the checks of `wait`. That is harmless: the machine knows which
+    // context runs, the number only selects a call, and `Call::begin` checks all arguments.
     let number = LightUserData(ptr::without_provenance_mut(number));
     // SAFETY: mlua calls this with a stack of its own, which has both values, and catches errors.
     // There is nothing to drop.
