@@ -13,8 +13,7 @@ use super::error::reason;
 /// read of a pipe ends after five seconds.
 ///
 /// # Errors
-/// The reason, in a few words. A pipe without a text is none of the files that settings name: it
-/// was read before, or it has no writer.
+/// The reason, in a few words. An empty pipe is refused: it was read before, or has no writer.
 pub fn read(path: &Path, most: u64) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let mut options = File::options();
