@@ -428,3 +428,33 @@ unsafe fn fail(state: *mut lua_State, text: &CStr) -> ! {
         ffi::lua_error(state)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::*;
+
+    /// The value of each panic stayed on the stack of mlua.
+    #[test]
+    fn a_panic_of_a_callback_leaves_nothing_behind() {
+        let lua = Lua::new();
+        add(&lua).unwrap();
+        let panics = lua.create_function(|_, ()| -> Result<()> { resume_unwind(Box::new("on purpose")) });
+        let object = lua.create_any_userdata(()).unwrap();
+        let mut coroutine = Coroutine::new(&lua, panics.unwrap(), &object).unwrap();
+        // SAFETY: only reads.
+        let top = || lua.exec_raw_lua(|lua| unsafe { ffi::lua_gettop(lua.state()) });
+        let before = top();
+        for _ in 0..3 {
+            let stack = coroutine.stack().unwrap();
+            stack.begin().unwrap();
+            let panic = catch_unwind(AssertUnwindSafe(|| stack.run())).unwrap_err();
+            assert_eq!(panic.downcast_ref(), Some(&"on purpose"));
+            assert_eq!(top(), before);
+            coroutine = coroutine.renew().unwrap();
+        }
+    }
+}

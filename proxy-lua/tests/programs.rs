@@ -733,6 +733,123 @@ fn a_function_may_raise_any_value() {
     }
 }
 
+/// A client gets no part of the traceback, and the log gets all.
+#[test]
+fn the_log_has_the_traceback_of_a_function() {
+    let (log, lines) = channel();
+    let log = move |_, line: &str| drop(log.send(line.to_owned()));
+    let hooks = Hooks { log: Some(Arc::new(log)), ..Hooks::default() };
+    let config = ServerConfig { hooks, verbosity: 1, ..ServerConfig::default() };
+    let program = "
+        function mcp_config_pools() end
+        local function inner() error('on purpose') end
+        function mcp_config_routes() mcp.attach(mcp.CMD_MG, function(r) inner() return 'HD' end) end";
+    let bench = Bench::with(0, program, config).unwrap();
+    bench.client().asks("mg k\r\n", "SERVER_ERROR lua failure\r\n");
+    let line = lines.recv().unwrap();
+    let parts = ["proxy_lua_error: ", "on purpose\nstack traceback:\n", "in upvalue 'inner'"];
+    assert!(parts.iter().all(|part| line.contains(part)), "{line}");
+}
+
+#[test]
+fn a_function_fails_without_harm_to_the_next() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools() return pool(1) end
+        local function endless() while true do pcall(function() while true do end end) end end
+        local function object(event, f) return setmetatable({}, { [event] = f }) end
+        function mcp_config_routes(p)
+            local ways = {
+                deep = function() local function f() return 1 + f() end return f() end,
+                wraps = function() local function f() return coroutine.wrap(f)() end return f() end,
+                matches = function() local function f(s) return (s:gsub('.', f)) end return f('a') end,
+                endless = function() error(object('__tostring', endless)) end,
+                closes = function()
+                    local own = coroutine.running()
+                    error(object('__tostring', function() return tostring(coroutine.close(own)) end))
+                end,
+                many = function()
+                    local list = {}
+                    for i = 1, 900000 do list[i] = i end
+                    return table.unpack(list)
+                end,
+                raises = function()
+                    local variable <close> = object('__close', function() error('again') end)
+                    error('on purpose')
+                end,
+                waits = function(rctx, r, h)
+                    local variable <close> = object('__close', function() rctx:enqueue_and_wait(r, h) end)
+                    error('on purpose')
+                end,
+            }
+            attach_all(p, function(rctx, r, h) return (ways[r:key()] or rctx.enqueue_and_wait)(rctx, r, h) end)
+        end",
+    );
+    let mut client = bench.client();
+    for key in ["deep", "wraps", "matches", "endless", "closes", "raises", "waits"] {
+        client.asks(&format!("mg {key}\r\nmg k\r\n"), "SERVER_ERROR lua failure\r\nEN\r\n");
+    }
+    client.asks("mg many\r\nmg k\r\n", "SERVER_ERROR bad response\r\nEN\r\n");
+}
+
+#[test]
+fn a_function_waits_where_lua_can_yield() {
+    let bench = Bench::new(
+        1,
+        "
+        function mcp_config_pools() return pool(1) end
+        function mcp_config_routes(p)
+            local ways = {
+                meta = function(ask)
+                    local object = setmetatable({}, { __add = function() return ask() end })
+                    return object + 1
+                end,
+                iterator = function(ask)
+                    for res in function(_, last) return not last and ask() or nil end do return res end
+                end,
+                protected = function(ask) return select(2, pcall(ask)) end,
+                variable = function(ask)
+                    local res
+                    do local one <close> = setmetatable({}, { __close = function() res = ask() end }) end
+                    return res
+                end,
+            }
+            attach_all(p, function(rctx, r, h)
+                return ways[r:key()](function() return rctx:enqueue_and_wait(r, h) end)
+            end)
+        end",
+    );
+    let mut client = bench.client();
+    for key in ["meta", "iterator", "protected", "variable"] {
+        bench.backends[0].cache().set(key, "v", Ttl::Never).unwrap();
+        client.asks(&format!("mg {key} v\r\n"), "VA 1\r\nv\r\n");
+    }
+}
+
+/// A function that writes lines without end would keep all workers waiting for their lock.
+#[test]
+fn one_run_of_a_function_writes_lines_up_to_a_limit() {
+    let bench = Bench::new(
+        0,
+        "
+        function mcp_config_pools() end
+        function mcp_config_routes()
+            mcp.attach(mcp.CMD_MG, function(r)
+                for i = 1, tonumber(r:key()) do mcp.log('line ' .. i) end
+                return 'HD\\r\\n'
+            end)
+        end",
+    );
+    let mut watcher = bench.client();
+    watcher.asks("watch proxyuser\r\n", "OK\r\n");
+    bench.client().asks("mg 1001\r\nmg 1\r\n", "HD\r\nHD\r\n");
+    for number in (1..=1000).chain([1]) {
+        let line = watcher.line();
+        assert!(line.ends_with(&format!("msg=line {number}\n")), "{line}");
+    }
+}
+
 #[test]
 fn a_program_cannot_end_the_process() {
     let bench = Bench::new(
