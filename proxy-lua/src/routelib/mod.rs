@@ -268,7 +268,7 @@ mod tests {
             ),
             (
                 "pools{ c = { backends = { 'h:x' } } }\nroutes{ default = 'c' }",
-                "2: pools.c.backends: must be HOST",
+                "2: pools.c.backends: must be an address with a port",
             ),
             (
                 "pools{ a = { backends = { 'h:1' } } }\nroutes{ default = 'a' }",
