@@ -27,7 +27,7 @@ fn each_listener_has_its_route() {
     }
     let addresses: Vec<String> = backends.iter().map(|backend| address(backend).to_string()).collect();
     let text = format!(
-        "route = 'main'\n[listeners]\nb = 'b'\nservices = {{ failover = ['null', 'both'], until_hit = true }}\n\
+        "route = 'main'\n[listeners]\nb = 'b'\nservices = {{ failover = [{{ error = 'down' }}, 'both'] }}\n\
          [pools]\nmain.backends = ['{}']\nb.backends = ['{}']\nboth.backends = ['{}']\n",
         addresses[0], addresses[1], addresses[2]
     );
