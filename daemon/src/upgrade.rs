@@ -13,10 +13,12 @@
 //! The process keeps its id, so a service manager, a pid file and a container notice nothing.
 
 use std::ffi::OsString;
+use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, io, thread};
 
@@ -41,6 +43,9 @@ pub struct Upgrade {
 
 /// Longest time in which the installed version must have checked flags and files.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Most bytes that are kept of what the installed version writes.
+const KEPT: usize = 64 << 10;
 
 impl Upgrade {
     /// Remembers the command line and the directory. Must run before the process detaches.
@@ -128,18 +133,41 @@ fn is_running(path: &Path) -> bool {
     found.is_some_and(|path| is_own(&path))
 }
 
-/// Runs a command to its end, and returns its standard error. Kills it after [`PATIENCE`].
+/// Runs a command to its end. Returns the end of its standard error if it fails. Kills it after
+/// [`PATIENCE`].
 fn output(mut command: Command) -> io::Result<Output> {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
     let begun = Instant::now();
-    // A check writes a line, which fits into the pipe.
-    while child.try_wait()?.is_none() {
+    let (sender, said) = mpsc::channel();
+    // The program of a proxy may write more than fits into the pipe.
+    if let Some(stderr) = child.stderr.take() {
+        thread::Builder::new().name("mcrs-check".into()).spawn(move || sender.send(end_of(stderr)))?;
+    }
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
         if begun.elapsed() >= PATIENCE {
             child.kill()?;
             child.wait()?;
             return Err(io::Error::other("it did not check its files within 30 seconds"));
         }
         thread::sleep(Duration::from_millis(10));
+    };
+    let mut done = Output { status, stdout: Vec::new(), stderr: Vec::new() };
+    if !status.success() {
+        // A process that the program started may keep the pipe open.
+        let rest = PATIENCE.saturating_sub(begun.elapsed());
+        done.stderr = said.recv_timeout(rest).unwrap_or_default();
     }
-    child.wait_with_output()
+    Ok(done)
+}
+
+/// Reads a stream to its end, and returns its last bytes, at most [`KEPT`].
+fn end_of(mut stream: impl Read) -> Vec<u8> {
+    let mut kept = Vec::new();
+    while stream.by_ref().take(KEPT as u64).read_to_end(&mut kept).is_ok_and(|length| length > 0) {
+        kept.drain(..kept.len().saturating_sub(KEPT));
+    }
+    kept
 }

@@ -260,6 +260,9 @@ fn a_wrong_configuration_of_a_proxy_changes_nothing() {
         let good = "function mcp_config_pools()\nend\nfunction mcp_config_routes()\nend\n";
         let bad = "function mcp_config_pools()\nend\nfunction mcp_config_routes()\nerror('no')\nend\n";
         cases.push(("proxy.lua", good, bad, "Failed to execute mcp_config_routes: "));
+        // More than fits into a pipe.
+        let loud = "for _ = 1, 20000 do io.stderr:write('a line\\n') end\nerror('no')\n";
+        cases.push(("loud.lua", good, loud, "loud.lua:2: no"));
     }
     for (name, good, bad, mistake) in cases {
         fs::write(place.path(name), good).expect("the file is written");
