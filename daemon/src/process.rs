@@ -35,6 +35,9 @@ const FIRST_PASSED: RawFd = libc::STDERR_FILENO + 1;
 /// Descriptors per worker.
 const DESCRIPTORS_A_WORKER: usize = 4;
 
+/// Descriptors per listener: its socket, a duplicate for an upgrade, and one of [`reserve`].
+pub const DESCRIPTORS_A_LISTENER: usize = 3;
+
 /// Applies [`ProcessSettings`], and adds to the plan's warnings and notes. Prints the warnings
 /// before it detaches from the terminal. Services of HTTP need `descriptors` beside those of the
 /// server. A process that `continues` as a newer version has detached already.
@@ -192,7 +195,9 @@ fn allow_descriptors(config: &ServerConfig, of_services: usize) -> Result<(), Fa
         limit(libc::RLIMIT_NOFILE).map_err(|_| Failure::system("failed to getrlimit number of files"))?;
     let connections = config.max_connections as libc::rlim_t;
     let of_workers = config.threads.saturating_mul(DESCRIPTORS_A_WORKER);
-    let others = SPARE_DESCRIPTORS.saturating_add(of_services).saturating_add(of_workers);
+    let of_listeners = config.listen.len().saturating_mul(DESCRIPTORS_A_LISTENER);
+    let others =
+        [of_workers, of_listeners, of_services].into_iter().fold(SPARE_DESCRIPTORS, usize::saturating_add);
     let needed = connections.saturating_add(others as libc::rlim_t);
     if before.rlim_cur >= needed
         || set_limit(libc::RLIMIT_NOFILE, needed, before.rlim_max.max(needed)).is_ok()

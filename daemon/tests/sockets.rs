@@ -612,6 +612,27 @@ fn activate(addresses: &[&str], flags: &[&str]) -> Option<Child> {
     }
 }
 
+/// The descriptors of listeners were not counted, so clients had too few.
+#[test]
+fn many_listeners_leave_descriptors_for_clients() {
+    let all: Vec<String> = (1..=36).map(|number| format!("127.0.0.{number}:-1")).collect();
+    let mut command = Command::new("sh");
+    let few = ["-c", "ulimit -S -n 64 && exec \"$0\" \"$@\"", BINARY, "-c", "50", "-t", "4", "-u", "root"];
+    command.args(few).args(["-l", &all.join(",")]);
+    let mut child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
+    let mut log = log_of(&mut child);
+    let port = port_of(&heard(&mut log, " listens on "), "127.0.0.1:");
+    let mut clients = Vec::new();
+    // Each listener counts as a connection.
+    for _ in all.len()..50 {
+        let mut client = TcpStream::connect(("127.0.0.1", port)).expect("it listens");
+        client.set_read_timeout(Some(PATIENCE)).expect("it takes a limit");
+        ask(&mut client, "mn\r\n", "MN\r\n");
+        clients.push(client);
+    }
+    stop(child);
+}
+
 fn free_port() -> u16 {
     let probe = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     probe.local_addr().expect("it has an address").port()

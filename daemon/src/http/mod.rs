@@ -30,6 +30,7 @@ pub use self::connection::BODY;
 use self::connection::Bounds;
 pub use self::error::{Error, wrong_method};
 use crate::failure::{Failure, reason};
+use crate::process::DESCRIPTORS_A_LISTENER;
 
 /// Time that requests under way have when the daemon stops.
 const GRACE: Duration = Duration::from_millis(250);
@@ -67,8 +68,7 @@ impl Sockets {
 
     /// Returns the number of descriptors that the service uses at most.
     pub fn descriptors(&self) -> usize {
-        // A listener has a duplicate.
-        self.sockets.len() * (Bounds::DAEMON.connections + 2)
+        self.sockets.len() * (Bounds::DAEMON.connections + DESCRIPTORS_A_LISTENER)
     }
 
     /// Returns the addresses at which the service is reached.
