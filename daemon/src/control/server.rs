@@ -95,9 +95,15 @@ pub async fn reload_proxy(
 
 /// Returns a configuration by its text or its file, which must be that of the start.
 fn named(config: String, start: Option<&ProxyConfig>) -> Result<ProxyConfig, Error> {
-    let Some(ProxyConfig::File(own)) = start else { return Ok(ProxyConfig::Text(config)) };
+    let (own, start) = match start {
+        Some(start @ ProxyConfig::File(own)) => (own.as_path(), start),
+        Some(start @ ProxyConfig::Source(source)) => (source.file(), start),
+        Some(ProxyConfig::Text(_) | ProxyConfig::Program(_)) | None => {
+            return Ok(ProxyConfig::Text(config));
+        }
+    };
     if own == Path::new(&config) {
-        return Ok(ProxyConfig::File(own.clone()));
+        return Ok(start.clone());
     }
     // Each line of a configuration has the sign.
     if !config.contains('=') {
@@ -214,4 +220,24 @@ pub async fn clear_commands(
     Parameters(Nothing {}): Parameters<Nothing>,
 ) -> Result<Json<Done>, Error> {
     of.settled(|of| of.commands.clear()).await.map(|()| Json(Done {}))
+}
+
+#[cfg(test)]
+mod tests {
+    use memcache_core::internal::config::{ProxySource, SourceText};
+
+    use super::*;
+
+    /// A proxy that began with a file of routelib did not return to it.
+    #[test]
+    fn the_file_of_the_start_is_the_only_one() {
+        let make = |file: &Path| Ok(SourceText { text: String::new(), file: file.into(), lines: Vec::new() });
+        let source = ProxySource::new("/etc/routes.lua".into(), make);
+        for start in [ProxyConfig::File("/etc/routes.lua".into()), ProxyConfig::Source(source)] {
+            let named = |config: &str| named(config.into(), Some(&start)).ok();
+            assert_eq!(named("/etc/routes.lua"), Some(start.clone()));
+            assert_eq!(named("/etc/other.lua"), None);
+            assert_eq!(named("route = 'null'"), Some(ProxyConfig::Text("route = 'null'".into())));
+        }
+    }
 }
