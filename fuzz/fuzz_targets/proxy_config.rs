@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
         let request = Request { key: b"user:1", command, draw: text.len() as u64 };
         let down = pools().step_by(2).collect();
         let pretence = Pretence { down, missing: pools().collect(), time: 1_796_083_200 };
-        let events = explain(&routes, request, &pretence);
+        let events = explain(&routes, routes.root, request, &pretence);
         let answers = events.iter().filter(|event| matches!(event, Event::Answered(_))).count();
         let sends = events.iter().filter(|event| matches!(event, Event::Replied(..))).count();
         assert_eq!(answers, 1);
