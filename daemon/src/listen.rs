@@ -13,6 +13,9 @@ use memcache_core::{Listen, Protocol, Tag, TlsMode};
 use crate::failure::{Failure, reason};
 use crate::number::whole;
 
+/// Descriptors per listener: its socket, and for an upgrade a duplicate and a reserved one.
+pub const DESCRIPTORS_A_LISTENER: usize = 3;
+
 /// One entry of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Endpoint {

@@ -15,6 +15,7 @@ use memcache_core::ServerConfig;
 use memcache_core::internal::base::stderr::write_line;
 
 use crate::failure::{Failure, reason};
+use crate::listen::DESCRIPTORS_A_LISTENER;
 use crate::plan::{Plan, ProcessSettings};
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -34,9 +35,6 @@ const FIRST_PASSED: RawFd = libc::STDERR_FILENO + 1;
 
 /// Descriptors per worker.
 const DESCRIPTORS_A_WORKER: usize = 4;
-
-/// Descriptors per listener: its socket, a duplicate for an upgrade, and one of [`reserve`].
-pub const DESCRIPTORS_A_LISTENER: usize = 3;
 
 /// Applies [`ProcessSettings`], and adds to the plan's warnings and notes. Prints the warnings
 /// before it detaches from the terminal. Services of HTTP need `descriptors` beside those of the

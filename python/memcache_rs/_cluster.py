@@ -397,7 +397,7 @@ class Cluster(Runs):
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """The host and port of each node, also of a killed one, which comes back at its own.
+        """The host and port of each node. A killed one comes back at its own.
 
         Raises:
             ClosedError: The cluster was not started, or listens only on Unix sockets.

@@ -30,7 +30,7 @@ pub use self::connection::BODY;
 use self::connection::Bounds;
 pub use self::error::{Error, wrong_method};
 use crate::failure::{Failure, reason};
-use crate::process::DESCRIPTORS_A_LISTENER;
+use crate::listen::DESCRIPTORS_A_LISTENER;
 
 /// Time that requests under way have when the daemon stops.
 const GRACE: Duration = Duration::from_millis(250);
