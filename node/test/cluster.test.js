@@ -22,7 +22,10 @@ test('its nodes announce each other', async (t) => {
   const { port } = second;
   await cluster.kill(1);
   assert.ok(await refuses(port));
-  assert.deepEqual(cluster.addresses.map((address) => address.replace(':', '|')), all);
+  assert.deepEqual(
+    cluster.addresses.map((address) => address.replace(':', '|')),
+    all,
+  );
   assert.deepEqual(await announced(first), [all[0], all[2]]);
   await cluster.revive(1);
   assert.equal(second.port, port);

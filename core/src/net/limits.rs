@@ -47,6 +47,8 @@ impl OpenFiles {
                  the {allowed} that the system allows: raise LimitNOFILE or ulimit -n, or lower -c, the \
                  threads (-t) or the connections of the pools, or give these shared = true",
                 clients = self.clients,
+                // The guard of a model of the lock has no text.
+                backends = *backends,
             ));
         }
         Ok(())
