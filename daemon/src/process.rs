@@ -5,7 +5,6 @@
 //! user would apply to one thread only.
 
 use std::ffi::{CStr, CString};
-use std::fs::File;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
@@ -91,10 +90,13 @@ pub fn own(fd: RawFd) -> io::Result<OwnedFd> {
 /// of sockets, or not of this process.
 pub fn reserve(count: usize) -> io::Result<Vec<OwnedFd>> {
     let end = FIRST_PASSED.saturating_add(RawFd::try_from(count).unwrap_or(RawFd::MAX));
-    let mut kept = Vec::new();
+    // Without a file: the daemon may see none, such as in an image or behind chroot.
+    let (pipe, other_end) = io::pipe()?;
+    let (pipe, mut kept) = (OwnedFd::from(pipe), vec![OwnedFd::from(other_end)]);
     loop {
-        let next = OwnedFd::from(File::open("/dev/null")?);
+        let next = pipe.try_clone()?;
         if next.as_raw_fd() >= end {
+            kept.push(pipe);
             return Ok(kept);
         }
         kept.push(next);
