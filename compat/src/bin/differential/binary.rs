@@ -222,17 +222,24 @@ impl Generator {
                 1 => header.opcode = self.rng.below(0x25) as u8,
                 2 => {
                     let length = header.key;
-                    let odd = [0, 1, length + 1, length.saturating_sub(1), 250, 251, 20_000, u16::MAX];
+                    let odd =
+                        [0, 1, length.wrapping_add(1), length.saturating_sub(1), 250, 251, 20_000, u16::MAX];
                     header.key = self.one(&odd);
                 }
                 3 => {
                     let length = header.extras;
-                    let odd = [0, 1, 4, 8, 20, 21, 24, 255, length + 1, length.saturating_sub(1)];
+                    let odd = [0, 1, 4, 8, 20, 21, 24, 255, length.wrapping_add(1), length.saturating_sub(1)];
                     header.extras = self.one(&odd);
                 }
                 4 | 5 => {
                     let length = header.body;
-                    let near = [0, length + 1, length.saturating_sub(1), length + 24, length + 300];
+                    let near = [
+                        0,
+                        length.wrapping_add(1),
+                        length.saturating_sub(1),
+                        length.wrapping_add(24),
+                        length.wrapping_add(300),
+                    ];
                     let far = [100_000_000, LONGEST_BODY, LONGEST_BODY + 1, 0x7fff_ffff, u32::MAX];
                     header.body = if self.rng.chance(2, 3) { self.one(&near) } else { self.one(&far) };
                 }
