@@ -2537,8 +2537,7 @@ export class Cluster implements Iterable<Server>, AsyncDisposable {
   readonly servers: Server[];
 
   /**
-   * The TCP addresses of the servers as `host:port`, also of a killed one, which comes back at its
-   * own.
+   * The TCP addresses of the servers as `host:port`. A killed one comes back at its own.
    *
    * @throws {ClosedError} if the cluster was not started.
    * @example
