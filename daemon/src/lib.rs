@@ -142,7 +142,7 @@ fn run(mut plan: Plan, upgrade: Upgrade) -> Result<(), Failure> {
         sandbox::restrict_files(directories);
     }
     // Threads open descriptors from here on. Those of the sockets that an upgrade passes on come
-    // before them. The sandbox forbids upgrades, and to open the file that keeps descriptors.
+    // before them. With the sandbox there are no upgrades.
     let count = plan.config.listen.len() + services.sockets();
     let upgrades = upgrade::SIGNAL.filter(|_| sandbox.is_none());
     let reserved = upgrades.map(|_| process::reserve(count)).transpose();

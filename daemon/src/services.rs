@@ -68,14 +68,16 @@ pub struct Bound {
 impl Bound {
     /// Returns the number of descriptors that the services use at most.
     pub fn descriptors(&self) -> usize {
-        let control = self.control.iter().map(|(sockets, ..)| sockets);
-        control.chain(&self.metrics).map(Sockets::descriptors).sum()
+        self.services().map(Sockets::descriptors).sum()
     }
 
     /// Returns the number of sockets.
     pub fn sockets(&self) -> usize {
-        let control = self.control.iter().map(|(sockets, ..)| sockets);
-        control.chain(&self.metrics).map(|sockets| sockets.addresses().count()).sum()
+        self.services().map(|sockets| sockets.addresses().count()).sum()
+    }
+
+    fn services(&self) -> impl Iterator<Item = &Sockets> {
+        self.control.iter().map(|(sockets, ..)| sockets).chain(&self.metrics)
     }
 
     /// Adds the hooks that the services need.
